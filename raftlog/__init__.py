@@ -1,0 +1,1 @@
+"""The memory: what makes a decision of the rules survive."""

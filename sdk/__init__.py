@@ -1,0 +1,1 @@
+"""The hand: what runs in the process of the user. `import tallymq`."""

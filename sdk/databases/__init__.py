@@ -1,0 +1,1 @@
+"""What the client knows of databases: the marker table and the inbox."""

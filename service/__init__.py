@@ -1,0 +1,1 @@
+"""The face: what meets a caller or a clock."""
