@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from tallymq.proto import messaging_pb2 as tallymq_dot_proto_dot_messaging__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1atallymq/proto/frames.proto\x12\x11tallymq.frames.v1\x1a\x1dtallymq/proto/messaging.proto\"!\n\x0eRawRecordBatch\x12\x0f\n\x07records\x18\x01 \x03(\x0c\"A\n\x05\x42\x61tch\x12\'\n\x06header\x18\x01 \x01(\x0b\x32\x17.tallymq.v1.BatchHeader\x12\x0f\n\x07records\x18\x02 \x01(\x0c\"\x80\x01\n\x0ePublishRequest\x12+\n\x08identity\x18\x01 \x01(\x0b\x32\x19.tallymq.v1.FrameIdentity\x12\x16\n\x0eproducer_group\x18\x02 \x01(\t\x12)\n\x07\x62\x61tches\x18\x03 \x03(\x0b\x32\x18.tallymq.frames.v1.Batch\"\x98\x01\n\x0ePrepareRequest\x12+\n\x08identity\x18\x01 \x01(\x0b\x32\x19.tallymq.v1.FrameIdentity\x12\x16\n\x0eproducer_group\x18\x02 \x01(\t\x12)\n\x07\x62\x61tches\x18\x03 \x03(\x0b\x32\x18.tallymq.frames.v1.Batch\x12\x16\n\x0e\x63heck_after_ms\x18\x04 \x01(\r\"\xc9\x01\n\x0eProduceRequest\x12\x13\n\x0b\x63orrelation\x18\x01 \x01(\x04\x12\x34\n\x07publish\x18\x02 \x01(\x0b\x32!.tallymq.frames.v1.PublishRequestH\x00\x12\x34\n\x07prepare\x18\x03 \x01(\x0b\x32!.tallymq.frames.v1.PrepareRequestH\x00\x12+\n\x06\x64\x65\x63ide\x18\x04 \x01(\x0b\x32\x19.tallymq.v1.DecideRequestH\x00\x42\t\n\x07request\"q\n\x0cSessionReply\x12-\n\x07welcome\x18\x01 \x01(\x0b\x32\x1a.tallymq.v1.SessionWelcomeH\x00\x12)\n\x05\x63heck\x18\x02 \x01(\x0b\x32\x18.tallymq.frames.v1.CheckH\x00\x42\x07\n\x05reply\"\xc1\x01\n\x05\x43heck\x12\r\n\x05\x63heck\x18\x01 \x01(\x04\x12#\n\x04half\x18\x02 \x01(\x0b\x32\x15.tallymq.v1.HalfBatch\x12\x10\n\x08instance\x18\x03 \x01(\x06\x12\x10\n\x08sequence\x18\x04 \x01(\r\x12\x15\n\rin_doubt_bits\x18\x05 \x01(\x0c\x12\r\n\x05topic\x18\x06 \x01(\t\x12\x18\n\x10prepared_time_ms\x18\x07 \x01(\x03\x12\x0f\n\x07\x61ttempt\x18\x08 \x01(\r\x12\x0f\n\x07records\x18\t \x01(\x0c\"\xb0\x01\n\x0eSubscribeReply\x12\x13\n\x0b\x63orrelation\x18\x01 \x01(\x04\x12/\n\x08\x64\x65livery\x18\x02 \x01(\x0b\x32\x1b.tallymq.frames.v1.DeliveryH\x00\x12\'\n\x05lease\x18\x03 \x01(\x0b\x32\x16.tallymq.v1.LeaseReplyH\x00\x12&\n\x07refusal\x18\x04 \x01(\x0b\x32\x13.tallymq.v1.RefusalH\x00\x42\x07\n\x05reply\"\x8e\x02\n\x08\x44\x65livery\x12\r\n\x05topic\x18\x01 \x01(\t\x12\r\n\x05queue\x18\x02 \x01(\r\x12\x14\n\x0c\x66irst_offset\x18\x03 \x01(\x04\x12\r\n\x05\x63ount\x18\x04 \x01(\r\x12\x0f\n\x07\x61ttempt\x18\x05 \x01(\r\x12\r\n\x05lease\x18\x06 \x01(\x04\x12\x16\n\x0elease_until_ms\x18\x07 \x01(\x03\x12\x10\n\x08instance\x18\x08 \x01(\x06\x12\x10\n\x08sequence\x18\t \x01(\r\x12\x11\n\tpositions\x18\n \x03(\r\x12\x16\n\x0e\x66irst_position\x18\x0b \x01(\r\x12\x17\n\x0fvisible_time_ms\x18\x0c \x01(\x03\x12\x0e\n\x06\x63rc32c\x18\r \x01(\x07\x12\x0f\n\x07records\x18\x0e \x01(\x0c\"=\n\nFetchReply\x12/\n\ndeliveries\x18\x01 \x03(\x0b\x32\x1b.tallymq.frames.v1.Delivery\"S\n\x0b\x42rowseReply\x12/\n\ndeliveries\x18\x01 \x03(\x0b\x32\x1b.tallymq.frames.v1.Delivery\x12\x13\n\x0bnext_offset\x18\x02 \x01(\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1atallymq/proto/frames.proto\x12\x11tallymq.frames.v1\x1a\x1dtallymq/proto/messaging.proto\"!\n\x0eRawRecordBatch\x12\x0f\n\x07records\x18\x01 \x03(\x0c\"g\n\nRareRecord\x12\x0c\n\x04keys\x18\x03 \x03(\x0c\x12\x0f\n\x07headers\x18\x04 \x03(\x0c\x12\x10\n\x08priority\x18\x06 \x01(\r\x12\x13\n\x0b\x63ompression\x18\x08 \x01(\x05\x12\x13\n\x0bplain_bytes\x18\t \x01(\x04\"A\n\x0fRareRecordBatch\x12.\n\x07records\x18\x01 \x03(\x0b\x32\x1d.tallymq.frames.v1.RareRecord\"A\n\x05\x42\x61tch\x12\'\n\x06header\x18\x01 \x01(\x0b\x32\x17.tallymq.v1.BatchHeader\x12\x0f\n\x07records\x18\x02 \x01(\x0c\"\x80\x01\n\x0ePublishRequest\x12+\n\x08identity\x18\x01 \x01(\x0b\x32\x19.tallymq.v1.FrameIdentity\x12\x16\n\x0eproducer_group\x18\x02 \x01(\t\x12)\n\x07\x62\x61tches\x18\x03 \x03(\x0b\x32\x18.tallymq.frames.v1.Batch\"\x98\x01\n\x0ePrepareRequest\x12+\n\x08identity\x18\x01 \x01(\x0b\x32\x19.tallymq.v1.FrameIdentity\x12\x16\n\x0eproducer_group\x18\x02 \x01(\t\x12)\n\x07\x62\x61tches\x18\x03 \x03(\x0b\x32\x18.tallymq.frames.v1.Batch\x12\x16\n\x0e\x63heck_after_ms\x18\x04 \x01(\r\"\xc9\x01\n\x0eProduceRequest\x12\x13\n\x0b\x63orrelation\x18\x01 \x01(\x04\x12\x34\n\x07publish\x18\x02 \x01(\x0b\x32!.tallymq.frames.v1.PublishRequestH\x00\x12\x34\n\x07prepare\x18\x03 \x01(\x0b\x32!.tallymq.frames.v1.PrepareRequestH\x00\x12+\n\x06\x64\x65\x63ide\x18\x04 \x01(\x0b\x32\x19.tallymq.v1.DecideRequestH\x00\x42\t\n\x07request\"q\n\x0cSessionReply\x12-\n\x07welcome\x18\x01 \x01(\x0b\x32\x1a.tallymq.v1.SessionWelcomeH\x00\x12)\n\x05\x63heck\x18\x02 \x01(\x0b\x32\x18.tallymq.frames.v1.CheckH\x00\x42\x07\n\x05reply\"\xc1\x01\n\x05\x43heck\x12\r\n\x05\x63heck\x18\x01 \x01(\x04\x12#\n\x04half\x18\x02 \x01(\x0b\x32\x15.tallymq.v1.HalfBatch\x12\x10\n\x08instance\x18\x03 \x01(\x06\x12\x10\n\x08sequence\x18\x04 \x01(\r\x12\x15\n\rin_doubt_bits\x18\x05 \x01(\x0c\x12\r\n\x05topic\x18\x06 \x01(\t\x12\x18\n\x10prepared_time_ms\x18\x07 \x01(\x03\x12\x0f\n\x07\x61ttempt\x18\x08 \x01(\r\x12\x0f\n\x07records\x18\t \x01(\x0c\"\xb0\x01\n\x0eSubscribeReply\x12\x13\n\x0b\x63orrelation\x18\x01 \x01(\x04\x12/\n\x08\x64\x65livery\x18\x02 \x01(\x0b\x32\x1b.tallymq.frames.v1.DeliveryH\x00\x12\'\n\x05lease\x18\x03 \x01(\x0b\x32\x16.tallymq.v1.LeaseReplyH\x00\x12&\n\x07refusal\x18\x04 \x01(\x0b\x32\x13.tallymq.v1.RefusalH\x00\x42\x07\n\x05reply\"\x8e\x02\n\x08\x44\x65livery\x12\r\n\x05topic\x18\x01 \x01(\t\x12\r\n\x05queue\x18\x02 \x01(\r\x12\x14\n\x0c\x66irst_offset\x18\x03 \x01(\x04\x12\r\n\x05\x63ount\x18\x04 \x01(\r\x12\x0f\n\x07\x61ttempt\x18\x05 \x01(\r\x12\r\n\x05lease\x18\x06 \x01(\x04\x12\x16\n\x0elease_until_ms\x18\x07 \x01(\x03\x12\x10\n\x08instance\x18\x08 \x01(\x06\x12\x10\n\x08sequence\x18\t \x01(\r\x12\x11\n\tpositions\x18\n \x03(\r\x12\x16\n\x0e\x66irst_position\x18\x0b \x01(\r\x12\x17\n\x0fvisible_time_ms\x18\x0c \x01(\x03\x12\x0e\n\x06\x63rc32c\x18\r \x01(\x07\x12\x0f\n\x07records\x18\x0e \x01(\x0c\"=\n\nFetchReply\x12/\n\ndeliveries\x18\x01 \x03(\x0b\x32\x1b.tallymq.frames.v1.Delivery\"S\n\x0b\x42rowseReply\x12/\n\ndeliveries\x18\x01 \x03(\x0b\x32\x1b.tallymq.frames.v1.Delivery\x12\x13\n\x0bnext_offset\x18\x02 \x01(\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,24 +34,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_RAWRECORDBATCH']._serialized_start=80
   _globals['_RAWRECORDBATCH']._serialized_end=113
-  _globals['_BATCH']._serialized_start=115
-  _globals['_BATCH']._serialized_end=180
-  _globals['_PUBLISHREQUEST']._serialized_start=183
-  _globals['_PUBLISHREQUEST']._serialized_end=311
-  _globals['_PREPAREREQUEST']._serialized_start=314
-  _globals['_PREPAREREQUEST']._serialized_end=466
-  _globals['_PRODUCEREQUEST']._serialized_start=469
-  _globals['_PRODUCEREQUEST']._serialized_end=670
-  _globals['_SESSIONREPLY']._serialized_start=672
-  _globals['_SESSIONREPLY']._serialized_end=785
-  _globals['_CHECK']._serialized_start=788
-  _globals['_CHECK']._serialized_end=981
-  _globals['_SUBSCRIBEREPLY']._serialized_start=984
-  _globals['_SUBSCRIBEREPLY']._serialized_end=1160
-  _globals['_DELIVERY']._serialized_start=1163
-  _globals['_DELIVERY']._serialized_end=1433
-  _globals['_FETCHREPLY']._serialized_start=1435
-  _globals['_FETCHREPLY']._serialized_end=1496
-  _globals['_BROWSEREPLY']._serialized_start=1498
-  _globals['_BROWSEREPLY']._serialized_end=1581
+  _globals['_RARERECORD']._serialized_start=115
+  _globals['_RARERECORD']._serialized_end=218
+  _globals['_RARERECORDBATCH']._serialized_start=220
+  _globals['_RARERECORDBATCH']._serialized_end=285
+  _globals['_BATCH']._serialized_start=287
+  _globals['_BATCH']._serialized_end=352
+  _globals['_PUBLISHREQUEST']._serialized_start=355
+  _globals['_PUBLISHREQUEST']._serialized_end=483
+  _globals['_PREPAREREQUEST']._serialized_start=486
+  _globals['_PREPAREREQUEST']._serialized_end=638
+  _globals['_PRODUCEREQUEST']._serialized_start=641
+  _globals['_PRODUCEREQUEST']._serialized_end=842
+  _globals['_SESSIONREPLY']._serialized_start=844
+  _globals['_SESSIONREPLY']._serialized_end=957
+  _globals['_CHECK']._serialized_start=960
+  _globals['_CHECK']._serialized_end=1153
+  _globals['_SUBSCRIBEREPLY']._serialized_start=1156
+  _globals['_SUBSCRIBEREPLY']._serialized_end=1332
+  _globals['_DELIVERY']._serialized_start=1335
+  _globals['_DELIVERY']._serialized_end=1605
+  _globals['_FETCHREPLY']._serialized_start=1607
+  _globals['_FETCHREPLY']._serialized_end=1668
+  _globals['_BROWSEREPLY']._serialized_start=1670
+  _globals['_BROWSEREPLY']._serialized_end=1753
 # @@protoc_insertion_point(module_scope)

@@ -13,6 +13,26 @@ class RawRecordBatch(_message.Message):
     records: _containers.RepeatedScalarFieldContainer[bytes]
     def __init__(self, records: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
+class RareRecord(_message.Message):
+    __slots__ = ("keys", "headers", "priority", "compression", "plain_bytes")
+    KEYS_FIELD_NUMBER: _ClassVar[int]
+    HEADERS_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    COMPRESSION_FIELD_NUMBER: _ClassVar[int]
+    PLAIN_BYTES_FIELD_NUMBER: _ClassVar[int]
+    keys: _containers.RepeatedScalarFieldContainer[bytes]
+    headers: _containers.RepeatedScalarFieldContainer[bytes]
+    priority: int
+    compression: int
+    plain_bytes: int
+    def __init__(self, keys: _Optional[_Iterable[bytes]] = ..., headers: _Optional[_Iterable[bytes]] = ..., priority: _Optional[int] = ..., compression: _Optional[int] = ..., plain_bytes: _Optional[int] = ...) -> None: ...
+
+class RareRecordBatch(_message.Message):
+    __slots__ = ("records",)
+    RECORDS_FIELD_NUMBER: _ClassVar[int]
+    records: _containers.RepeatedCompositeFieldContainer[RareRecord]
+    def __init__(self, records: _Optional[_Iterable[_Union[RareRecord, _Mapping]]] = ...) -> None: ...
+
 class Batch(_message.Message):
     __slots__ = ("header", "records")
     HEADER_FIELD_NUMBER: _ClassVar[int]
