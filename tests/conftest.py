@@ -52,3 +52,13 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
         if hasattr(report, "wasxfail"):
             del report.wasxfail
     return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Iterator[None]:
+    """The same for a whole file that leaves itself out."""
+    report = yield
+    if no_skips() and report.skipped:
+        report.outcome = "failed"
+        report.longrepr = f"{collector.nodeid} was left out, and nothing may be: {report.longrepr}"
+    return report
