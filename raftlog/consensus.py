@@ -1,0 +1,236 @@
+"""Consensus of one shard: what goes in is a message, a tick, a sync or a proposal; what comes out are messages to send,
+entries to apply and outcomes to tell. It knows no clock, thread, socket or file.
+
+The ideas, a file each:
+- `consensus_door`         the only door to pysyncobj, and what of it is used;
+- `consensus_member`       roles and terms;
+- `consensus_durability`   nothing of a term leaves before term and vote are synced;
+- `consensus_replication`  entries to followers, `consensus_progress` what is known of each;
+- `consensus_election`     votes, trials, and leaders that give up;
+- `consensus_applying`     counting what is durable, applying it, `consensus_waiting` telling who waits.
+
+`docs/decisions/0003-pysyncobj-overrides.md` has the table of faults and cures.
+"""
+
+from __future__ import annotations
+
+import random as random_module
+from collections.abc import Callable, Sequence
+
+from tallymq.raftlog.consensus_applying import Applying
+from tallymq.raftlog.consensus_door import LEADER
+from tallymq.raftlog.consensus_member import NEVER_MS, OK, ConsensusSettings
+from tallymq.raftlog.consensus_waiting import NOT_LEADER, OVERLOADED, Done, ProposalKind, ProposalOutcome
+from tallymq.raftlog.journal import Journal
+from tallymq.raftlog.messages import AppendEntries, AppendReply, Message, Payload, RequestVote, VoteReply
+
+__all__ = ["Consensus", "ConsensusSettings", "Done", "ProposalKind", "ProposalOutcome"]
+
+APPLY_RETRY_MS = 10
+"""How soon to look again when the store does not take more effects for now."""
+
+
+class _Shard(Applying):
+    """The end of the chain: what each message means, and what a tick does."""
+
+    def received(self, peer: str, message: Message) -> None:
+        if self.health != OK or peer not in self.peers:
+            return
+        # A trial speaks of a term that nobody has entered yet.
+        is_trial = isinstance(message, RequestVote | VoteReply) and message.trial
+        if message.term > self.term and (not is_trial or (isinstance(message, VoteReply) and not message.granted)):
+            self.adopt(message.term)
+        if isinstance(message, AppendEntries):
+            self.take_append_entries(peer, message)
+        elif isinstance(message, AppendReply):
+            self.take_append_reply(peer, message)
+        elif isinstance(message, RequestVote):
+            self.take_request_vote(peer, message)
+        else:
+            self.take_vote_reply(peer, message)
+        self.advance()
+
+    def tick(self) -> None:
+        if self.health != OK:
+            return
+        now_ms = self.now_ms()
+        if self.role == LEADER:
+            self.check_quorum(now_ms)
+        else:
+            self.maybe_campaign(now_ms)
+        if self.role == LEADER and now_ms >= self.heartbeat_due_ms:
+            self.heartbeat()
+        self.advance()
+
+    def synced(self) -> None:
+        """Make use of what has become durable."""
+        if self.health == OK:
+            self.outbox.release()
+            self.announce_synced()
+            self.advance()
+
+    def connected(self, peer: str) -> None:
+        """A link came up: what was on its way may be lost."""
+        if peer in self.peers:
+            self.note_connected(peer)
+            self._probe_again(peer)
+
+    def disconnected(self, peer: str) -> None:
+        """A link went down."""
+        if peer in self.peers:
+            self.note_disconnected(peer)
+            self._probe_again(peer)
+
+    def _probe_again(self, peer: str) -> None:
+        progress = self.progress.get(peer)
+        if progress is not None:
+            progress.probe(progress.proven_index + 1)
+            self.send_empty(peer, progress)
+
+    def propose(self, payload: Sequence[Payload], done: Done) -> None:
+        size_bytes = sum(map(len, payload))
+        if self.health != OK or self.role != LEADER:
+            self.waiting.tell(done, NOT_LEADER)
+        elif self.waiting.size_bytes and self.waiting.size_bytes + size_bytes > self.settings.unapplied_bytes_max:
+            self.waiting.tell(done, OVERLOADED)
+        else:
+            index = self.journal.append(self.term, payload)
+            self.waiting.add(index, self.term, size_bytes, done)
+            self.advance()
+
+    def next_deadline_ms(self) -> int:
+        if self.health != OK:
+            return NEVER_MS
+        due = self.heartbeat_due_ms if self.role == LEADER else self.election_deadline_ms if self.peers else 0
+        if self.applied_index < self.may_be_applied():
+            due = min(due, self.now_ms() + (0 if self._may_apply() else APPLY_RETRY_MS))
+        return due
+
+
+class Consensus:
+    """One shard's place among its members.
+
+    Callbacks: `apply(index, term, payload)` for each entry in order, exactly once per process, also for the empty one
+    that begins a leadership; what it raises stops the shard. `may_apply` False: not now, nothing is lost. `send` may
+    drop a message. `on_role(True)` when this node leads and has applied all that was stored before its leadership, so
+    that its state is good to read and to propose from; `on_role(False)` when that ends. `now_ms` never goes back;
+    `clock_ms` is the wall clock, told to leaders only.
+    """
+
+    def __init__(
+        self,
+        *,
+        shard: int,
+        node: str,
+        members: Sequence[str],
+        journal: Journal,
+        apply: Callable[[int, int, Payload], object],
+        send: Callable[[str, Message], None],
+        now_ms: Callable[[], int],
+        random: random_module.Random,
+        settings: ConsensusSettings,
+        applied_index: int,
+        on_role: Callable[[bool], None],
+        may_apply: Callable[[], bool] = lambda: True,
+        clock_ms: Callable[[], int] = lambda: 0,
+    ) -> None:
+        self.shard = shard
+        self._shard = _Shard(
+            node=node,
+            members=members,
+            journal=journal,
+            apply=apply,
+            may_apply=may_apply,
+            send=send,
+            now_ms=now_ms,
+            clock_ms=clock_ms,
+            chance=random,
+            settings=settings,
+            applied_index=applied_index,
+            on_role=on_role,
+        )
+
+    def tick(self) -> None:
+        """Elections, heartbeats, counting, applying; cheap when nothing is due."""
+        self._shard.tick()
+
+    def received(self, peer: str, message: Message) -> None:
+        """Take a message; one from outside the members is dropped."""
+        self._shard.received(peer, message)
+
+    def connected(self, peer: str) -> None:
+        """Messages to `peer` have a chance to arrive from now on; all that were sent before may be lost."""
+        self._shard.connected(peer)
+
+    def disconnected(self, peer: str) -> None:
+        """Messages to `peer` would be lost."""
+        self._shard.disconnected(peer)
+
+    def synced(self) -> None:
+        """Call after the log's `note_synced`: sends what waited for it, counts this node, applies."""
+        self._shard.synced()
+
+    def propose(self, payload: Sequence[Payload], done: Done) -> None:
+        """Append an entry. `done` is called exactly once, at once where nothing was appended."""
+        self._shard.propose(payload, done)
+
+    @property
+    def next_deadline_ms(self) -> int:
+        """When `tick` has something to do at the latest, by `now_ms`."""
+        return self._shard.next_deadline_ms()
+
+    @property
+    def is_leader(self) -> bool:
+        """Whether proposals are taken here. Another node may have been elected without this one knowing yet."""
+        return self._shard.role == LEADER
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether this node leads and has applied an entry of its own term: its state lacks nothing older."""
+        first = self._shard.first_own_index
+        return self.is_leader and first is not None and self._shard.applied_index >= first
+
+    @property
+    def leader(self) -> str:
+        """Who leads as far as known, else ""."""
+        return self._shard.leader
+
+    @property
+    def term(self) -> int:
+        """The present term."""
+        return self._shard.term
+
+    @property
+    def majority_index(self) -> int:
+        """Up to here the log is known to be durable on a majority."""
+        return self._shard.majority_index
+
+    @property
+    def applied_index(self) -> int:
+        """Up to here it is applied."""
+        return self._shard.applied_index
+
+    @property
+    def last_index(self) -> int:
+        """Where the log ends."""
+        return self._shard.journal.last_index
+
+    @property
+    def health(self) -> str:
+        """ "ok", or why this shard does not serve on this node."""
+        return self._shard.health
+
+    @property
+    def callback_failures(self) -> int:
+        """How many callers' `done` raised."""
+        return self._shard.waiting.callback_failures
+
+    def synced_indexes(self) -> dict[str, int]:
+        """On the leader: up to where each follower's log is known to be durable."""
+        return {peer: progress.synced_index for peer, progress in self._shard.progress.items()}
+
+    def clocks_ms(self) -> list[int]:
+        """On the leader: this node's wall clock and those of the followers heard from, estimated for now."""
+        now_ms = self._shard.now_ms()
+        ahead = [progress.clock_ahead_ms for progress in self._shard.progress.values()]
+        return [self._shard.clock_ms(), *[now_ms + value for value in ahead if value is not None]]

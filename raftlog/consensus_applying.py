@@ -1,0 +1,62 @@
+"""What is durable on a majority, and what is made of it.
+
+Rule 1: a member counts up to what is synced there, the leader itself included, alone or not.
+Rule 2: only an entry of the leader's own term is counted; what lies before it follows (Raft, 5.4.2).
+Rule 3: nothing is applied here before it is synced here, however many others have it.
+Rule 4: an entry is noted as applied before its caller hears of it; an exception in the rules stops the shard.
+"""
+
+from __future__ import annotations
+
+from tallymq.raftlog.consensus_door import LEADER
+from tallymq.raftlog.consensus_election import Electing
+from tallymq.raftlog.consensus_member import OK
+
+
+class Applying(Electing):
+    """Counts, applies and tells."""
+
+    _advancing = False
+
+    def advance(self) -> None:
+        """Do all that log and answers allow now. What a callback proposes meanwhile is seen to in this call."""
+        if self._advancing:
+            return
+        self._advancing = True
+        try:
+            if self.role == LEADER:
+                self._count()
+            self._apply_entries()
+            if self.role == LEADER:
+                self.replicate()
+                self.spread_majority()
+        finally:
+            self._advancing = False
+
+    def _count(self) -> None:
+        synced = sorted([self.journal.synced_index(), *[item.synced_index for item in self.progress.values()]])
+        # With the members sorted by what they have durably, the one in the middle has what a majority has.
+        index = synced[(len(synced) - 1) // 2]
+        if index > self.majority_index and self.journal.term_at(index) == self.term:
+            self.majority_index = index
+
+    def may_be_applied(self) -> int:
+        """Return the greatest index that may be applied here now."""
+        return min(self.majority_index, self.journal.synced_index())
+
+    def _apply_entries(self) -> None:
+        end = min(self.may_be_applied(), self.applied_index + self.settings.apply_entries_max)
+        while self.applied_index < end and self.health == OK and self._may_apply():
+            self._apply_next(self.applied_index + 1)
+
+    def _apply_next(self, index: int) -> None:
+        term = self.journal.term_known(index)
+        try:
+            result = self._apply(index, term, self.journal.read(index))
+        except Exception as error:  # noqa: BLE001 - whatever it is: the other shards of this node go on
+            self.stop(f"entry {index} could not be applied: {type(error).__name__}: {error}")
+            return
+        self.applied_index = index
+        self.waiting.applied(index, term, result)
+        if index == self.first_own_index:
+            self.tell_role(leading=True)

@@ -1,0 +1,102 @@
+"""Who leads.
+
+Rule 1: a voter is counted once, however many messages say the same.
+Rule 2: before a node disturbs the others with a new term, it asks whether they would vote for it (a trial); who hears a
+leader would not. So a node that was cut off comes back without deposing anyone.
+Rule 3: a leader that does not hear from a majority within an election time-out steps down by itself.
+Rule 4: a shard of one member needs nobody's vote, but its term and vote are stored all the same.
+"""
+
+from __future__ import annotations
+
+from tallymq.raftlog.consensus_door import CANDIDATE, LEADER
+from tallymq.raftlog.consensus_progress import Progress
+from tallymq.raftlog.consensus_replication import Replicating
+from tallymq.raftlog.messages import RequestVote, VoteReply
+
+
+class Electing(Replicating):
+    """Votes, campaigns, and gives up."""
+
+    def maybe_campaign(self, now_ms: int) -> None:
+        """Look for votes if no leader was heard of for long enough."""
+        if not self.peers:
+            self._campaign()
+        elif now_ms >= self.election_deadline_ms:
+            self._try_campaign()
+
+    def _try_campaign(self) -> None:
+        self.follow("")
+        self.restart_election_timer()
+        self.trial_votes = {self.node}
+        self._ask(self.term + 1, trial=True)
+
+    def _campaign(self) -> None:
+        self.follow("")
+        self.set_hard_state(self.term + 1, self.node)
+        self.set_role(CANDIDATE)
+        self.restart_election_timer()
+        self.votes = {self.node}
+        if self.is_majority(len(self.votes)):
+            self._lead()
+        else:
+            self._ask(self.term, trial=False)
+
+    def _ask(self, term: int, *, trial: bool) -> None:
+        for peer in self.peers:
+            self.outbox.post(peer, RequestVote(term, self.journal.last_index, self.journal.last_term, trial))
+
+    def take_request_vote(self, peer: str, request: RequestVote) -> None:
+        """Vote, or say what this node's term is."""
+        if request.trial:
+            granted = request.term > self.term and self._is_up_to_date(request) and not self._hears_leader()
+            term = request.term if granted else self.term
+            self.outbox.post(peer, VoteReply(term, granted, True, self.clock_ms()))
+            return
+        if request.term > self.term:
+            self.adopt(request.term)
+        granted = (
+            request.term == self.term
+            and self.role != LEADER
+            and self.voted_for in (None, peer)
+            and self._is_up_to_date(request)
+        )
+        if granted:
+            self.restart_election_timer()
+            if self.voted_for is None:
+                self.set_hard_state(self.term, peer)
+        self.outbox.post(peer, VoteReply(self.term, granted, False, self.clock_ms()))
+
+    def _is_up_to_date(self, request: RequestVote) -> bool:
+        return (request.last_term, request.last_index) >= (self.journal.last_term, self.journal.last_index)
+
+    def _hears_leader(self) -> bool:
+        return self.role == LEADER or self.now_ms() - self.heard_leader_ms < self.settings.election_ms_min
+
+    def take_vote_reply(self, peer: str, reply: VoteReply) -> None:
+        """Count a voter, once."""
+        if reply.trial:
+            if reply.granted and reply.term == self.term + 1 and self.trial_votes:
+                self.trial_votes.add(peer)
+                if self.is_majority(len(self.trial_votes)):
+                    self._campaign()
+        elif reply.granted and reply.term == self.term and self.role == CANDIDATE:
+            self.votes.add(peer)
+            if self.is_majority(len(self.votes)):
+                self._lead()
+
+    def _lead(self) -> None:
+        now_ms = self.now_ms()
+        self.set_role(LEADER)
+        self.set_leader(self.node)
+        self.votes.clear()
+        self.progress = {peer: Progress(self.journal.last_index + 1, now_ms) for peer in self.peers}
+        # Only an entry of the own term may be counted; with it, all before it is known to be on a majority.
+        self.first_own_index = self.journal.append(self.term, ())
+        self.heartbeat()
+
+    def check_quorum(self, now_ms: int) -> None:
+        """Step down if most of the others are silent."""
+        heard = sum(now_ms - progress.heard_ms <= self.settings.election_ms_max for progress in self.progress.values())
+        if not self.is_majority(heard + 1):
+            self.follow("")

@@ -1,0 +1,79 @@
+"""Who waits for an entry of this leadership to be applied. Everyone is told exactly once, whatever happens."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+
+class ProposalKind(Enum):
+    """How a proposal ended."""
+
+    APPLIED = "applied"
+    UNKNOWN = "unknown"
+    """Leadership was lost, or the shard stopped, after the entry was appended: it may yet be applied, or not."""
+    NOT_LEADER = "not leader"
+    """Nothing was appended."""
+    OVERLOADED = "overloaded"
+    """Nothing was appended: too many bytes are appended and not yet applied."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProposalOutcome:
+    """How a proposal ended; `result` is what `apply` returned for it, None unless APPLIED."""
+
+    kind: ProposalKind
+    index: int = 0
+    result: object = None
+
+
+UNKNOWN = ProposalOutcome(ProposalKind.UNKNOWN)
+NOT_LEADER = ProposalOutcome(ProposalKind.NOT_LEADER)
+OVERLOADED = ProposalOutcome(ProposalKind.OVERLOADED)
+
+Done = Callable[[ProposalOutcome], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiter:
+    index: int
+    term: int
+    size_bytes: int
+    done: Done
+
+
+class Waiting:
+    """Callers in the order of their entries."""
+
+    def __init__(self) -> None:
+        self._waiters: deque[_Waiter] = deque()
+        self.size_bytes = 0
+        self.callback_failures = 0
+
+    def add(self, index: int, term: int, size_bytes: int, done: Done) -> None:
+        """Note who waits for the entry at `index`, appended in `term`."""
+        self._waiters.append(_Waiter(index, term, size_bytes, done))
+        self.size_bytes += size_bytes
+
+    def applied(self, index: int, term: int, result: object) -> None:
+        """Tell whoever waits for this very entry."""
+        while self._waiters and self._waiters[0].index <= index:
+            waiter = self._waiters.popleft()
+            self.size_bytes -= waiter.size_bytes
+            mine = waiter.index == index and waiter.term == term
+            self.tell(waiter.done, ProposalOutcome(ProposalKind.APPLIED, index, result) if mine else UNKNOWN)
+
+    def abandon(self) -> None:
+        """Tell everyone that the outcome is not known here."""
+        waiters, self._waiters, self.size_bytes = self._waiters, deque(), 0
+        for waiter in waiters:
+            self.tell(waiter.done, UNKNOWN)
+
+    def tell(self, done: Done, outcome: ProposalOutcome) -> None:
+        """Call one caller back. What goes wrong there is the caller's, and must not reach the log."""
+        try:
+            done(outcome)
+        except Exception:  # noqa: BLE001 - a caller's mistake must not make an entry be applied twice
+            self.callback_failures += 1

@@ -1,0 +1,173 @@
+"""One shard's view of the node's log, in the shape pysyncobj expects of a journal, and with what it lacks.
+
+Rule 1: the entry at the base (index 0, term 0 while no prefix was ever dropped) is the same on every node and written
+on none: it is what the first real entry, index 1, comes after. pysyncobj would otherwise invent a first entry itself.
+Rule 2: durable is what the log's rounds say, never an index once reached: a truncation takes it back.
+Rule 3: nothing is kept here that the log does not hold; a majority index is not stored, so none can lie beyond the log.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from typing import Protocol
+
+from tallymq.raftlog.messages import Payload
+
+
+class ShardState(Protocol):
+    """Where a shard's log stands when it is opened; `voted_for` "" means nobody."""
+
+    term: int
+    voted_for: str
+    base_index: int
+    base_term: int
+    last_index: int
+    last_term: int
+
+
+class Log(Protocol):
+    """What is needed of the node's log; `log.NodeLog` says what each of these does."""
+
+    round_open: int
+    round_synced: int
+
+    def append_entry(self, shard: int, index: int, term: int, payload: Sequence[Payload]) -> None:
+        """Append an entry to the open round."""
+
+    def append_truncate(self, shard: int, from_index: int) -> None:
+        """Append to the open round that the shard's log ends before `from_index`."""
+
+    def append_hard_state(self, shard: int, term: int, voted_for: str) -> None:
+        """Append term and vote to the open round."""
+
+    def shard_state(self, shard: int) -> ShardState:
+        """Return where the shard's log stands."""
+
+    def term_at(self, shard: int, index: int) -> int | None:
+        """Return the term of an entry."""
+
+    def round_of(self, shard: int, index: int) -> int:
+        """Return the round an entry was appended in, 0 if it was there when the log was opened."""
+
+    def read_entry(self, shard: int, index: int) -> Payload:
+        """Return the payload of an entry."""
+
+
+EntryHead = tuple[bytes, int, int]
+"""An entry as pysyncobj's stock methods look at it: command (never in it), index, term."""
+
+
+class Journal:
+    """The log of one shard. Appending hands bytes to the open round; `synced_index` tells what survives a power cut."""
+
+    def __init__(self, log: Log, shard: int) -> None:
+        state = log.shard_state(shard)
+        self._log = log
+        self._shard = shard
+        self.base_index = state.base_index
+        self.base_term = state.base_term
+        self.last_index = state.last_index
+        self.last_term = state.last_term
+        self._term = state.term
+        self._voted_for = state.voted_for
+        self._hard_state_round = 0
+        # What was there when the log was opened is durable; the walk in `synced_index` starts behind it.
+        self._synced_index = state.last_index
+
+    # What is durable
+
+    def synced_index(self) -> int:
+        """Return the greatest index up to which every entry's round is known to be synced."""
+        synced_round = self._log.round_synced
+        while self._synced_index < self.last_index:
+            if self._log.round_of(self._shard, self._synced_index + 1) > synced_round:
+                break
+            self._synced_index += 1
+        return self._synced_index
+
+    def hard_state_synced(self) -> bool:
+        """Return whether the present term and vote would survive a power cut."""
+        return self._hard_state_round <= self._log.round_synced
+
+    # Entries
+
+    def append(self, term: int, payload: Sequence[Payload]) -> int:
+        """Append an entry behind the last one; return its index."""
+        index = self.last_index + 1
+        self._log.append_entry(self._shard, index, term, payload)
+        self.last_index, self.last_term = index, term
+        return index
+
+    def truncate(self, from_index: int) -> None:
+        """Drop `from_index` and all that follows; what takes its place is not durable before its own round is."""
+        if not self.base_index < from_index <= self.last_index:
+            raise ValueError(f"cannot truncate at {from_index}: the log has ({self.base_index}, {self.last_index}]")
+        self._log.append_truncate(self._shard, from_index)
+        self.last_index = from_index - 1
+        self.last_term = self.term_known(self.last_index)
+        self._synced_index = min(self._synced_index, self.last_index)
+
+    def term_at(self, index: int) -> int | None:
+        """Return the term of the entry at `index`, None where there is none."""
+        if index == self.base_index:
+            return self.base_term
+        if not self.base_index < index <= self.last_index:
+            return None
+        return self._log.term_at(self._shard, index)
+
+    def term_known(self, index: int) -> int:
+        """Return the term of an entry that must be there."""
+        term = self.term_at(index)
+        if term is None:
+            raise LookupError(f"no entry {index} in ({self.base_index}, {self.last_index}]")
+        return term
+
+    def first_of_term(self, index: int, from_index: int) -> int:
+        """Return the first index at or above `from_index` of the run of equal terms that `index` belongs to."""
+        term = self.term_known(index)
+        # Terms never go down along a log, so the run's start can be halved for.
+        return bisect_left(range(index), term, lo=min(from_index, index), key=self.term_known)
+
+    def read(self, index: int) -> Payload:
+        """Return the payload of the entry at `index`."""
+        return self._log.read_entry(self._shard, index)
+
+    # Term and vote
+
+    def set_hard_state(self, term: int, voted_for: str) -> None:
+        """Note term and vote in the open round; `hard_state_synced` is False until that round is durable."""
+        self._hard_state_round = self._log.round_open
+        self._log.append_hard_state(self._shard, term, voted_for)
+        self._term, self._voted_for = term, voted_for
+
+    # The shape pysyncobj asks for
+
+    def __len__(self) -> int:
+        return self.last_index - self.base_index + 1
+
+    def __getitem__(self, position: int) -> EntryHead:
+        if position == -1:
+            return b"", self.last_index, self.last_term
+        index = self.base_index + position
+        return b"", index, self.term_known(index)
+
+    def getCurrentTerm(self) -> int:  # noqa: N802 - pysyncobj's name
+        """Return the term as restored or set."""
+        return self._term
+
+    def getVotedForNodeId(self) -> str | None:  # noqa: N802 - pysyncobj's name
+        """Return whom this node voted for in that term."""
+        return self._voted_for or None
+
+    def getRaftCommitIndex(self) -> int:  # noqa: N802 - pysyncobj's name
+        """Return the base: a majority index is never stored, so it cannot lie beyond the log after a loss."""
+        return self.base_index
+
+    def setCurrentTerm(self, term: int, voted_for: str | None) -> None:  # noqa: N802 - pysyncobj's name
+        """Note term and vote."""
+        self.set_hard_state(term, voted_for or "")
+
+    def deleteEntriesFrom(self, position: int) -> None:  # noqa: N802 - pysyncobj's name
+        """Truncate at a position counted from the base."""
+        self.truncate(self.base_index + position)
