@@ -1,0 +1,80 @@
+"""Topics, known to the metadata shard only. A topic's number is never used again, nor is anything stored under it.
+
+Rule 8: a name is free only when every queue of the topic before it is dropped.
+"""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from tallymq.txn import keys
+from tallymq.txn.commands import CreateTopic, DeleteTopic, RemoveTopic, UndeleteTopic
+from tallymq.txn.draft import Draft
+from tallymq.txn.outcomes import Done, Refusal, TopicMade
+from tallymq.txn.state import Counts, TopicState
+
+
+def create(draft: Draft, command: CreateTopic) -> TopicMade | Refusal:
+    """Make a topic; making it again with as many queues changes nothing."""
+    if not draft.metadata_shard:
+        return Refusal.NOT_METADATA_SHARD
+    key = keys.topic_key(command.name)
+    known = draft.get(key, TopicState)
+    if known is not None:
+        if known.deleting:
+            return Refusal.TOPIC_DELETING
+        if len(known.queue_shards) != len(command.queue_shards):
+            return Refusal.TOPIC_EXISTS
+        return TopicMade(known.topic_id, repeated=True)
+    counts = draft.get(keys.COUNTS, Counts) or Counts()
+    draft.put(keys.COUNTS, replace(counts, topic_id_next=counts.topic_id_next + 1))
+    draft.put(
+        key,
+        TopicState(counts.topic_id_next, command.queue_shards, command.retention_ms, command.retention_bytes),
+    )
+    draft.metadata_changed()
+    return TopicMade(counts.topic_id_next, repeated=False)
+
+
+def delete(draft: Draft, command: DeleteTopic) -> Done | Refusal:
+    """Mark a topic as being deleted."""
+    if not draft.metadata_shard:
+        return Refusal.NOT_METADATA_SHARD
+    key = keys.topic_key(command.name)
+    known = draft.get(key, TopicState)
+    if known is None:
+        return Refusal.UNKNOWN_TOPIC
+    return _mark(draft, key, known, deleting=True)
+
+
+def undelete(draft: Draft, command: UndeleteTopic) -> Done | Refusal:
+    """Take a deletion back."""
+    if not draft.metadata_shard:
+        return Refusal.NOT_METADATA_SHARD
+    key = keys.topic_key(command.name)
+    known = draft.get(key, TopicState)
+    if known is None or known.topic_id != command.topic_id:
+        return Refusal.UNKNOWN_TOPIC
+    return _mark(draft, key, known, deleting=False)
+
+
+def _mark(draft: Draft, key: bytes, known: TopicState, *, deleting: bool) -> Done:
+    if known.deleting is not deleting:
+        draft.put(key, replace(known, deleting=deleting))
+        draft.metadata_changed()
+    return Done()
+
+
+def remove(draft: Draft, command: RemoveTopic) -> Done | Refusal:
+    """Free the name of a topic that was being deleted; if that topic is gone already, it is so."""
+    if not draft.metadata_shard:
+        return Refusal.NOT_METADATA_SHARD
+    key = keys.topic_key(command.name)
+    known = draft.get(key, TopicState)
+    if known is None or known.topic_id != command.topic_id:
+        return Done()
+    if not known.deleting:
+        return Refusal.TOPIC_EXISTS
+    draft.delete(key)
+    draft.metadata_changed()
+    return Done()
