@@ -1,0 +1,59 @@
+"""Every key of the store: one column family, so the first byte says what kind of thing a key is.
+
+Numbers are big-endian, so that keys sort as their numbers do.
+"""
+
+from __future__ import annotations
+
+import struct
+
+_SHARD_GENERATION = struct.Struct(">HI")
+_SHARD_INDEX = struct.Struct(">HQ")
+
+_LOG_MARK = b"\x01"
+_APPLIED = b"\x02"
+_LOCATION = b"\x03"
+_STATE = b"\x10"
+
+STATE_PREFIX_LENGTH = 1 + _SHARD_GENERATION.size
+
+
+def log_mark_key() -> bytes:
+    """Return the key of the log's mark: where the scan at the next start begins, and what lies before it."""
+    return _LOG_MARK
+
+
+def applied_key(shard: int, generation: int = 0) -> bytes:
+    """Return the key of the applied index of one generation of a shard's state; see `encode_applied`."""
+    return _APPLIED + _SHARD_GENERATION.pack(shard, generation)
+
+
+def applied_range() -> tuple[bytes, bytes]:
+    """Return the first applied key there can be, and the first key after all of them."""
+    return _APPLIED, _LOCATION
+
+
+def location_key(shard: int, index: int) -> bytes:
+    """Return the key under which the log finds the entry of a shard; see `tallymq.raftlog.locations`."""
+    return _LOCATION + _SHARD_INDEX.pack(shard, index)
+
+
+def state_key(shard: int, generation: int, key: bytes) -> bytes:
+    """Return the store's key for the rules' `key` in one generation of a shard's state."""
+    return _STATE + _SHARD_GENERATION.pack(shard, generation) + key
+
+
+def state_range_end(shard: int, generation: int) -> bytes:
+    """Return the first key after all state keys of one generation of a shard."""
+    prefix = int.from_bytes(state_key(shard, generation, b""), "big") + 1
+    return prefix.to_bytes(STATE_PREFIX_LENGTH, "big")
+
+
+def encode_applied(index: int) -> bytes:
+    """Return the value stored under `applied_key`."""
+    return index.to_bytes(8, "big")
+
+
+def decode_applied(value: bytes | None) -> int:
+    """Return the applied index; 0 where nothing was applied yet."""
+    return 0 if value is None else int.from_bytes(value, "big")
