@@ -1,0 +1,197 @@
+"""The state of one shard on one node: entries in, effects out to the store, a view for whoever reads.
+
+Rule 1: the effects of an entry, the applied index and the place of the entry in the log are written as one, so a
+restart neither repeats nor loses an effect.
+Rule 2: a store that is stalled makes nobody wait: effects lie on top of it, readers see them, and they are written
+together as soon as it takes them. How much may lie there is bounded; then nothing more is applied for now.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from tallymq.raftlog.codec import decode_entry
+from tallymq.raftlog.keys import applied_key, decode_applied, encode_applied, state_key
+from tallymq.raftlog.messages import Payload
+from tallymq.raftlog.store import Pair, Store
+from tallymq.txn import machine
+from tallymq.txn.outcomes import Result
+from tallymq.txn.types import Delete, Effect, Put
+
+METADATA_SHARD = 0
+PENDING_BYTES_MAX = 32 << 20
+"""Of effects on top of a stalled store: some rounds, so that a stall of seconds is not felt."""
+
+_ROUGH_PAIR_BYTES = 200
+"""What a pair takes in memory beside its bytes."""
+
+
+class Places(Protocol):
+    """What is needed of the node's log."""
+
+    def location_pair(self, shard: int, index: int) -> tuple[bytes, bytes]:
+        """Return the store's key and value that say where the entry is."""
+
+    def read_entry(self, shard: int, index: int) -> Payload:
+        """Return the payload of an entry."""
+
+
+class Overlay:
+    """What is not yet in the store: newest value of each key, None for deleted ones."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._values: dict[bytes, bytes | None] = {}
+        self._keys: list[bytes] = []
+        self.size_bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def put(self, pairs: Sequence[Pair]) -> None:
+        """Lay pairs on top; later ones win."""
+        for key, value in pairs:
+            known = key in self._values
+            if not known:
+                insort(self._keys, key)
+                self.size_bytes += len(key) + _ROUGH_PAIR_BYTES
+            self.size_bytes += len(value or b"") - len((self._values[key] if known else None) or b"")
+            self._values[key] = value
+
+    def write(self) -> bool:
+        """Write everything as one batch; False if the store is stalled, then nothing changed."""
+        if self._values:
+            if not self._store.write(list(self._values.items())):
+                return False
+            self._values.clear()
+            self._keys.clear()
+            self.size_bytes = 0
+        return True
+
+    def get(self, key: bytes) -> bytes | None:
+        """Return the newest value."""
+        if key in self._values:
+            return self._values[key]
+        return self._store.get(key)
+
+    def range(self, start: bytes, end: bytes, limit: int) -> list[tuple[bytes, bytes]]:
+        """Return at most `limit` pairs with start <= key < end, by ascending key."""
+        if start >= end or limit <= 0:
+            return []
+        low, high = bisect_left(self._keys, start), bisect_left(self._keys, end)
+        if low == high:
+            return self._store.range(start, end, limit)
+        changed = {key: self._values[key] for key in self._keys[low:high]}
+        deleted = sum(value is None for value in changed.values())
+        merged: dict[bytes, bytes | None] = dict(self._store.range(start, end, limit + deleted))
+        merged.update(changed)
+        pairs = [(key, value) for key, value in sorted(merged.items()) if value is not None]
+        return pairs[:limit]
+
+
+class ShardView:
+    """One shard's keys, without the shard's prefix."""
+
+    def __init__(self, overlay: Overlay, shard: int, generation: int) -> None:
+        self._overlay = overlay
+        self._prefix = state_key(shard, generation, b"")
+
+    def get(self, key: bytes) -> bytes | None:
+        """Return the value of `key`, or None."""
+        return self._overlay.get(self._prefix + key)
+
+    def range(self, start: bytes, end: bytes, limit: int) -> list[tuple[bytes, bytes]]:
+        """Return at most `limit` pairs with start <= key < end, by ascending key."""
+        cut = len(self._prefix)
+        found = self._overlay.range(self._prefix + start, self._prefix + end, limit)
+        return [(key[cut:], value) for key, value in found]
+
+
+class Replica:
+    """Applies entries of one shard. `on_notices` gets what others want to know, after it is readable."""
+
+    def __init__(
+        self,
+        shard: int,
+        store: Store,
+        log: Places,
+        on_notices: Callable[[Sequence[Effect]], None] = lambda notices: None,
+        *,
+        generation: int = 0,
+        pending_bytes_max: int = PENDING_BYTES_MAX,
+    ) -> None:
+        self.shard = shard
+        self._generation = generation
+        self._log = log
+        self._on_notices = on_notices
+        self._pending_bytes_max = pending_bytes_max
+        self._overlay = Overlay(store)
+        self._applied_key = applied_key(shard, generation)
+        self.view = ShardView(self._overlay, shard, generation)
+        self.applied_index = decode_applied(store.get(self._applied_key))
+        self._stamped_ms: int | None = None
+
+    def apply(self, index: int, term: int, payload: Payload) -> tuple[Result, ...]:
+        """Apply the next entry; return one result for each of its commands. Whatever it raises stops the shard.
+
+        `term` is for the record only: an entry means the same in whatever term it was appended.
+        """
+        if index != self.applied_index + 1:
+            raise ValueError(f"entry {index} after {self.applied_index}")
+        results: tuple[Result, ...] = ()
+        effects: tuple[Effect, ...] = ()
+        if len(payload):
+            entry = decode_entry(index, payload)
+            results, effects = machine.apply(self.view, entry, metadata_shard=self.shard == METADATA_SHARD)
+            self._stamped_ms = entry.stamped_ms
+        notices = self._lay(index, effects)
+        self._overlay.write()
+        if notices:
+            self._on_notices(notices)
+        return results
+
+    def _lay(self, index: int, effects: Sequence[Effect]) -> list[Effect]:
+        """Put an entry's effects on top of the store, with the applied index; return the notices among them."""
+        pairs: list[Pair] = []
+        notices: list[Effect] = []
+        for effect in effects:
+            if isinstance(effect, Put):
+                pairs.append((state_key(self.shard, self._generation, effect.key), effect.value))
+            elif isinstance(effect, Delete):
+                pairs.append((state_key(self.shard, self._generation, effect.key), None))
+            else:
+                notices.append(effect)
+        pairs.append(self._log.location_pair(self.shard, index))
+        pairs.append((self._applied_key, encode_applied(index)))
+        self._overlay.put(pairs)
+        self.applied_index = index
+        return notices
+
+    def flush_writes(self) -> bool:
+        """Write what a stalled store did not take; True if nothing is left."""
+        return self._overlay.write()
+
+    def may_apply(self) -> bool:
+        """Return whether the next entry may be applied: not while too much lies on top of a stalled store."""
+        return self._overlay.size_bytes < self._pending_bytes_max or self._overlay.write()
+
+    @property
+    def pending_bytes(self) -> int:
+        """How much lies on top of the store."""
+        return self._overlay.size_bytes
+
+    def stamped_ms(self) -> int:
+        """Return the time stamped into the last applied entry that has one, 0 if there is none."""
+        if self._stamped_ms is None:
+            self._stamped_ms = self._last_stamp()
+        return self._stamped_ms
+
+    def _last_stamp(self) -> int:
+        # Only the entries that begin leaderships have no stamp, so this reads one or two.
+        for index in range(self.applied_index, 0, -1):
+            payload = self._log.read_entry(self.shard, index)
+            if len(payload):
+                return decode_entry(index, payload).stamped_ms
+        return 0
