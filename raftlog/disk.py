@@ -123,7 +123,7 @@ class RealDisk:
         self._folder = folder
         if not folder.is_dir():
             folder.mkdir(mode=0o700, parents=True)
-            _synchronize_folder(folder.parent)
+            synchronize_folder(folder.parent)
 
     def create(self, name: str) -> RealFile:
         """Make a file that only this user may read."""
@@ -148,7 +148,7 @@ class RealDisk:
 
     def synchronize_names(self) -> None:
         """Call fsync on the folder."""
-        _synchronize_folder(self._folder)
+        synchronize_folder(self._folder)
 
     def free_bytes(self) -> int:
         """Ask statvfs."""
@@ -166,7 +166,8 @@ def _groups(pieces: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
         yield pieces[start : start + PIECES_MAX]
 
 
-def _synchronize_folder(folder: Path) -> None:
+def synchronize_folder(folder: Path) -> None:
+    """Make the names in a folder durable."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

@@ -41,13 +41,15 @@ class LogSettings:
 class NodeLog:
     """One log per node. Everything but `sync` is called on one thread and returns quickly."""
 
-    def __init__(self, segments: Segments, store: Store, writer: RoundWriter, shards: dict[int, ShardLog]) -> None:
+    def __init__(
+        self, segments: Segments, store: Store, writer: RoundWriter, rounds: Rounds, shards: dict[int, ShardLog]
+    ) -> None:
         """Use `open`."""
         self._segments = segments
         self._store = store
         self._writer = writer
         self._shards = shards
-        self._rounds: Rounds
+        self._rounds = rounds
         self._recovered_round = writer.round_open - 1
         self._round_synced = self._recovered_round
         self._drafts: list[Draft] = []
@@ -68,8 +70,7 @@ class NodeLog:
         segments = Segments(disk, settings.open_files_max)
         recovered = recover(disk, segments, store, settings.segment_bytes, settings.draw_salt)
         writer = RoundWriter(disk, segments, recovered, settings.segment_bytes, settings.draw_salt)
-        log = cls(segments, store, writer, recovered.shards)
-        log._rounds = recovered.rounds
+        log = cls(segments, store, writer, recovered.rounds, recovered.shards)
         log._bytes_before = recovered.bytes_read
         return log
 
@@ -319,18 +320,21 @@ class NodeLog:
     def close(self) -> None:
         """Write and sync what is open, and a seal, then close; after a failure, or on a full disk, only close."""
         try:
-            for _ in range(2):
+            if not self._writer.failed:
+                self._finish_round()
                 self.seal()
-                written = self.write_round()
-                if written is not None:
-                    self.sync()
-                    self.note_synced(written)
+                self._finish_round()
         except LogFull:
             # Nothing of the open round was promised to anyone; all older rounds are durable already.
             pass
         finally:
             self._writer.close()
             self._segments.close()
+
+    def _finish_round(self) -> None:
+        self.write_round()
+        self.sync()
+        self.note_synced(self.round_open - 1)
 
 
 def _shard_mark(log: ShardLog, applied: int) -> ShardMark:

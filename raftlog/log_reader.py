@@ -162,7 +162,7 @@ class LogReader:
         salt = self._segments.salt(number)
         for chunk_start in range(begin, end, _READ_BYTES):
             chunk = self._segments.read(number, chunk_start, min(_READ_BYTES, end - chunk_start))
-            if not chunk.strip(b"\0"):
+            if chunk == bytes(len(chunk)):
                 continue
             for at in range(0, len(chunk), BLOCK_BYTES):
                 header = peek_header(chunk, at)

@@ -102,6 +102,11 @@ class RoundWriter:
         """Whether every written round is known to be durable."""
         return not self._unsynced
 
+    @property
+    def failed(self) -> bool:
+        """Whether a sync or a write failed."""
+        return bool(self._failure)
+
     def refuse_if_failed(self) -> None:
         """Raise SyncFailed once a sync or a write has failed: what the disk holds is not known any more."""
         if self._failure:
