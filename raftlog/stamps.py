@@ -29,7 +29,6 @@ class Stamps:
     def __init__(self, wall_ms: Callable[[], int], monotonic_ms: Callable[[], int]) -> None:
         self._wall_ms = wall_ms
         self._monotonic_ms = monotonic_ms
-        self.last_ms = 0
         self.lead(0, ())
 
     def lead(self, stamped_ms: int, clocks_ms: Sequence[int]) -> None:
@@ -37,7 +36,7 @@ class Stamps:
 
         `clocks_ms`: wall clocks of a majority with the leader's among them; empty: only the leader's own.
         """
-        self.last_ms = max(self.last_ms, stamped_ms, median_ms(clocks_ms or (self._wall_ms(),)))
+        self.last_ms = max(stamped_ms, median_ms(clocks_ms or (self._wall_ms(),)))
         self._start_ms = self.last_ms
         self._monotonic_start_ms = self._monotonic_ms()
 

@@ -1,0 +1,307 @@
+"""A few nodes, a network and disks under virtual time. One seed is one history, to the last message."""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections.abc import Callable
+
+from tallymq.raftlog.codec import decode_message, encode_message
+from tallymq.raftlog.consensus import Consensus, ConsensusSettings, ProposalKind, ProposalOutcome
+from tallymq.raftlog.journal import Journal
+from tallymq.raftlog.messages import AppendEntries, AppendReply, Message, RequestVote, VoteReply
+
+from tests.raftlog.consensus.memory_log import MemoryLog
+
+SHARD = 3
+SETTINGS = ConsensusSettings(heartbeat_ms=100, election_ms_min=400, election_ms_max=800)
+
+
+class Violation(AssertionError):
+    """A promise of Raft was broken."""
+
+
+class Node:
+    """One machine: a disk that survives, a process that may not."""
+
+    def __init__(self, world: World, name: str) -> None:
+        self.world = world
+        self.name = name
+        self.log = MemoryLog()
+        self.state: list[tuple[int, bytes]] = []
+        self.flushed = 0
+        self.alive = False
+        self.life = 0
+        self.syncing = False
+        self.roles: list[bool] = []
+        self.start()
+
+    def start(self) -> None:
+        self.life += 1
+        self.alive = True
+        self.syncing = False
+        self.consensus = Consensus(
+            shard=SHARD,
+            node=self.name,
+            members=self.world.names,
+            journal=Journal(self.log, SHARD),
+            apply=self.apply,
+            send=self.send,
+            now_ms=lambda: self.world.now,
+            random=random.Random(f"{self.world.seed} {self.name} {self.life}"),
+            settings=self.world.settings,
+            applied_index=len(self.state),
+            on_role=self.roles.append,
+        )
+        for peer in self.world.names:
+            if peer != self.name:
+                self.consensus.connected(peer)
+
+    def crash(self, *, chance: random.Random | None = None) -> None:
+        """Power cut: what was not synced is gone, but for what `chance` leaves of it."""
+        self.alive = False
+        self.log = self.log.cut(chance)
+        kept = chance.randint(self.flushed, len(self.state)) if chance else self.flushed
+        # A flush never gets ahead of the log that it came from: entries are applied only once synced.
+        del self.state[kept:]
+
+    def apply(self, index: int, term: int, payload: bytes) -> object:
+        if index != len(self.state) + 1:
+            raise Violation(f"{self.name} applied {index} after {len(self.state)}")
+        self.world.check_applied(self, index, term, bytes(payload))
+        self.state.append((term, bytes(payload)))
+        return index
+
+    def send(self, peer: str, message: Message) -> None:
+        self.world.check_sent(self, peer, message)
+        self.world.carry(self.name, peer, message)
+
+    def turn(self) -> None:
+        """What a host does after each event: hand the round to the disk, unless a sync is under way."""
+        if not self.alive or self.syncing or self.world.manual_sync:
+            return
+        written = self.log.write_round()
+        if written is not None:
+            self.syncing = True
+            self.world.after(self.world.sync_ms(), self._synced, self.life, written)
+
+    def _synced(self, life: int, written: int) -> None:
+        if life == self.life and self.alive:
+            self.syncing = False
+            self.log.note_synced(written)
+            self.consensus.synced()
+
+    def sync(self) -> None:
+        """Make all that was appended durable, at once."""
+        self.log.sync_all()
+        self.consensus.synced()
+
+
+class World:
+    """Nodes by name, messages as bytes on their way, and what must always hold."""
+
+    def __init__(
+        self, names: str | list[str] = "abc", seed: int = 0, settings: ConsensusSettings = SETTINGS, manual: bool = False
+    ) -> None:
+        self.names = list(names)
+        self.seed = seed
+        self.settings = settings
+        self.manual_sync = manual
+        self.manual_network = manual
+        self.now = 1_000
+        self.chance = random.Random(seed)
+        self.queue: list[tuple[int, int, Callable[..., None], tuple]] = []
+        self.in_flight: list[tuple[str, str, Message]] = []
+        self.sent: list[tuple[str, str, Message]] = []
+        self.blocked: set[tuple[str, str]] = set()
+        self.loss = self.duplicates = 0.0
+        self.delay_ms = (1, 5)
+        self.slow_sync = 0.0
+        self._ticket = 0
+        self.applied: dict[int, tuple[int, bytes]] = {}
+        self.acknowledged: dict[int, bytes] = {}
+        self.leaders: dict[int, str] = {}
+        self.voted: dict[tuple[str, int], str] = {}
+        self.outcomes: dict[bytes, list[ProposalOutcome]] = {}
+        self.nodes = {name: Node(self, name) for name in self.names}
+
+    # Time
+
+    def after(self, delay_ms: int, action: Callable[..., None], *arguments: object) -> None:
+        self._ticket += 1
+        heapq.heappush(self.queue, (self.now + delay_ms, self._ticket, action, arguments))
+
+    def sync_ms(self) -> int:
+        return 400 if self.chance.random() < self.slow_sync else self.chance.randint(1, 15)
+
+    def run(self, duration_ms: int, until: Callable[[], bool] = lambda: False) -> bool:
+        """Let time pass, from one event to the next; True as soon as `until` is."""
+        end = self.now + duration_ms
+        while not until():
+            deadline = min((n.consensus.next_deadline_ms for n in self.nodes.values() if n.alive), default=end)
+            event = self.queue[0][0] if self.queue else end
+            due = max(self.now, min(deadline, event))
+            if due >= end:
+                self.now = end
+                return until()
+            self.now = due
+            while self.queue and self.queue[0][0] <= self.now:
+                _, _, action, arguments = heapq.heappop(self.queue)
+                action(*arguments)
+                self._turn()
+            for node in self.nodes.values():
+                if node.alive and node.consensus.next_deadline_ms <= self.now:
+                    node.consensus.tick()
+            self._turn()
+        return True
+
+    def _turn(self) -> None:
+        for node in self.nodes.values():
+            node.turn()
+            if node.alive and node.consensus.is_leader:
+                self._check_leader(node)
+
+    # Network
+
+    def carry(self, source: str, target: str, message: Message) -> None:
+        self.sent.append((source, target, message))
+        if len(self.sent) > 4_000:
+            del self.sent[:2_000]
+        if self.manual_network:
+            self.in_flight.append((source, target, message))
+            return
+        if (source, target) in self.blocked or self.chance.random() < self.loss:
+            return
+        for _ in range(2 if self.chance.random() < self.duplicates else 1):
+            frame = b"".join(encode_message(SHARD, message))
+            self.after(self.chance.randint(*self.delay_ms), self._arrive, source, target, frame)
+
+    def _arrive(self, source: str, target: str, frame: bytes) -> None:
+        node = self.nodes[target]
+        if node.alive and (source, target) not in self.blocked:
+            node.consensus.received(source, decode_message(frame)[1])
+
+    def deliver(self, wanted: Callable[[str, str, Message], bool] = lambda s, t, m: True, rounds: int = 50) -> None:
+        """Manual network: deliver what is wanted, and what comes of it, in order; leave the rest on its way."""
+        for _ in range(rounds):
+            now, self.in_flight = self.in_flight, []
+            kept = [item for item in now if not wanted(*item)]
+            for source, target, message in now:
+                if wanted(source, target, message) and self.nodes[target].alive:
+                    frame = b"".join(encode_message(SHARD, message))
+                    self.nodes[target].consensus.received(source, decode_message(frame)[1])
+            self.in_flight = kept + self.in_flight
+            if not any(wanted(*item) for item in self.in_flight):
+                return
+
+    def block(self, names: str, *, one_way: bool = False) -> None:
+        """Cut these nodes off from the others."""
+        for inside in names:
+            for outside in self.names:
+                if outside not in names:
+                    self.blocked.add((outside, inside))
+                    if not one_way:
+                        self.blocked.add((inside, outside))
+
+    def heal(self, *, reconnect: bool = True) -> None:
+        self.blocked.clear()
+        if reconnect:
+            for node in self.nodes.values():
+                for peer in self.names:
+                    if node.alive and peer != node.name:
+                        node.consensus.disconnected(peer)
+                        node.consensus.connected(peer)
+
+    # Work
+
+    def leader(self) -> Node | None:
+        leading = [n for n in self.nodes.values() if n.alive and n.consensus.is_ready]
+        return max(leading, key=lambda n: n.consensus.term, default=None)
+
+    def elect(self, name: str) -> Node:
+        """Manual world: make this node the leader, whatever it takes."""
+        node = self.nodes[name]
+        for _ in range(20):
+            self.now += self.settings.election_ms_max + 1
+            node.consensus.tick()
+            for _ in range(12):
+                self.deliver()
+                for other in self.nodes.values():
+                    if other.alive:
+                        other.sync()
+                self.deliver()
+            if node.consensus.is_ready:
+                return node
+        raise AssertionError(f"{name} does not become leader")
+
+    def propose(self, node: Node, payload: bytes) -> list[ProposalOutcome]:
+        outcomes = self.outcomes.setdefault(payload, [])
+
+        def done(outcome: ProposalOutcome) -> None:
+            outcomes.append(outcome)
+            if outcome.kind is ProposalKind.APPLIED:
+                self.acknowledged[outcome.index] = payload
+
+        node.consensus.propose([payload], done)
+        return outcomes
+
+    # What must always hold
+
+    def _durable_on(self, index: int, term: int) -> int:
+        logs = [node.log.durable(SHARD).entries for node in self.nodes.values()]
+        return sum(len(entries) >= index and entries[index - 1][0] == term for entries in logs)
+
+    def check_applied(self, node: Node, index: int, term: int, payload: bytes) -> None:
+        first = self.applied.setdefault(index, (term, payload))
+        if first != (term, payload):
+            raise Violation(f"{node.name} applied {(term, payload)} at {index}, another node {first}")
+        if 2 * self._durable_on(index, term) <= len(self.names):
+            raise Violation(f"{node.name} applied entry {index}, durable on {self._durable_on(index, term)} nodes")
+        durable = node.log.durable(SHARD).entries
+        if len(durable) < index or durable[index - 1][0] != term:
+            raise Violation(f"{node.name} applied entry {index} before it was durable there")
+
+    def check_sent(self, node: Node, peer: str, message: Message) -> None:
+        durable = node.log.durable(SHARD)
+        is_trial = isinstance(message, RequestVote | VoteReply) and message.trial
+        if message.term > durable.term and not is_trial:
+            raise Violation(f"{node.name} speaks in term {message.term}, durable is {durable.term}")
+        if isinstance(message, VoteReply) and message.granted and not is_trial:
+            if durable.term == message.term and durable.voted_for != peer:
+                raise Violation(f"{node.name} voted for {peer}, durable is {durable.voted_for}")
+            if self.voted.setdefault((node.name, message.term), peer) != peer:
+                raise Violation(f"{node.name} voted twice in term {message.term}")
+        if isinstance(message, AppendReply) and message.synced_index > len(durable.entries):
+            raise Violation(f"{node.name} says {message.synced_index} is synced, durable is {len(durable.entries)}")
+        if isinstance(message, AppendEntries) and self.leaders.setdefault(message.term, node.name) != node.name:
+            raise Violation(f"{node.name} and {self.leaders[message.term]} lead term {message.term}")
+
+    def _check_leader(self, node: Node) -> None:
+        term = node.consensus.term
+        if term in self.leaders:
+            if self.leaders[term] != node.name:
+                raise Violation(f"two leaders in term {term}")
+            return
+        self.leaders[term] = node.name
+        entries = node.log.shard_state(SHARD).entries
+        for index, (applied_term, payload) in self.applied.items():
+            if len(entries) < index or entries[index - 1] != (applied_term, payload):
+                raise Violation(f"{node.name} leads term {term} without entry {index}")
+
+    def check_all(self) -> None:
+        """Compare all logs and states, and look for everything that was acknowledged."""
+        for index, payload in self.acknowledged.items():
+            if self.applied[index][1] != payload:
+                raise Violation(f"acknowledged entry {index} is another one now")
+        logs = [node.log.shard_state(SHARD).entries for node in self.nodes.values()]
+        for one in logs:
+            for other in logs:
+                same = [i for i in range(min(len(one), len(other))) if one[i][0] == other[i][0]]
+                if same and one[: same[-1] + 1] != other[: same[-1] + 1]:
+                    raise Violation("two logs agree at an index and differ before it")
+        for node in self.nodes.values():
+            if node.alive and node.consensus.health != "ok":
+                raise Violation(f"{node.name}: {node.consensus.health}")
+        for payload, outcomes in self.outcomes.items():
+            if len(outcomes) > 1:
+                raise Violation(f"the caller of {payload!r} was told {len(outcomes)} times")
