@@ -84,14 +84,24 @@ class Links:
 
     async def stop(self) -> None:
         """Close every connection and the port."""
+        self.abort()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def abort(self) -> None:
+        """Say nothing more to anyone, from this moment on."""
         self._stopping = True
         if self._server is not None:
             self._server.close()
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
         for connection in [*self._connections.values(), *self._ungreeted]:
             connection.close("this node stops")
+
+    def drop(self, peer: str, reason: str) -> None:
+        """Close the connection with a peer; it may come again."""
+        connection = self._connections.get(peer)
+        if connection is not None:
+            connection.close(reason)
 
     def send(self, peer: str, shard: int, payload: Sequence[Bytes], urgent: bool) -> bool:
         """Send one message; False if it was dropped: the sender must be able to live with that, and to repeat it.

@@ -9,8 +9,8 @@ from pathlib import Path
 SHARDS_MAX = 4096
 FRAME_BYTES_MAX = 16 * 1024 * 1024
 """Greatest payload of one peer frame."""
-MESSAGE_OVERHEAD_BYTES = 64 * 1024
-"""Room in a peer frame beside the largest entry: message header, and the entry's own header of commands."""
+PAYLOAD_BYTES_MAX = FRAME_BYTES_MAX - 64 * 1024
+"""Greatest payload of one entry: it must fit one peer frame with the header of its message."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
@@ -58,7 +58,7 @@ class HostSettings:
     election_ms_max: int = 2_000
     entry_bytes_max: int = 1024 * 1024
     queue_bytes_max: int = 64 * 1024 * 1024
-    segment_bytes: int = 256 * 1024 * 1024
+    segment_bytes: int = 64 * 1024 * 1024
     flush_log_bytes: int = 256 * 1024 * 1024
     flush_interval_ms: int = 30_000
     seal_idle_ms: int = 100

@@ -1,0 +1,239 @@
+"""One shard of this node as its callers see it: proposals go in, results come out, applied state can be read."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from functools import partial
+from typing import Protocol, cast
+
+import google_crc32c
+
+from tallymq.raftlog.codec import encode_entry
+from tallymq.raftlog.consensus import Consensus, ProposalKind, ProposalOutcome
+from tallymq.raftlog.errors import (
+    BodyDamaged,
+    DiskFull,
+    NotLeader,
+    OutcomeUnknown,
+    Overloaded,
+    RaftLogError,
+    ShardStopped,
+)
+from tallymq.raftlog.log import NodeLog
+from tallymq.raftlog.proposals import Body, Proposal, Proposals, command_bytes
+from tallymq.raftlog.replica import Replica
+from tallymq.raftlog.settings import PAYLOAD_BYTES_MAX
+from tallymq.raftlog.stamps import Stamps
+from tallymq.txn.commands import Command
+from tallymq.txn.outcomes import Result
+from tallymq.txn.types import Batch, Reference, View
+
+ROUND_BYTES_MAX = 4 * 1024 * 1024
+"""What one shard appends in one round: enough to keep a disk busy, little enough to leave the loop to others."""
+OK = "ok"
+
+Caller = asyncio.Future[Result]
+
+
+class ShardOwner(Protocol):
+    """What a shard asks of the host."""
+
+    @property
+    def refusal(self) -> RaftLogError | None:
+        """Why nothing is accepted now, or None."""
+
+    def wake(self) -> None:
+        """There is something for the next round."""
+
+
+class ShardHandle:
+    """One shard: propose, read, look. Everything is called on the loop."""
+
+    def __init__(
+        self,
+        owner: ShardOwner,
+        consensus: Consensus,
+        replica: Replica,
+        log: NodeLog,
+        stamps: Stamps,
+        proposals: Proposals[Caller],
+    ) -> None:
+        self.number = consensus.shard
+        self._owner = owner
+        self._consensus = consensus
+        self._replica = replica
+        self._log = log
+        self._stamps = stamps
+        self._proposals = proposals
+        self._appended: dict[int, list[Proposal[Caller]]] = {}
+        self._entries = 0
+
+    @property
+    def is_leader(self) -> bool:
+        """Whether this node leads the shard and its state lacks nothing that was acknowledged before."""
+        return self._consensus.is_ready
+
+    @property
+    def leader(self) -> str:
+        """Name of the node that leads as far as known, else ""."""
+        return self._consensus.leader
+
+    @property
+    def term(self) -> int:
+        """The present term."""
+        return self._consensus.term
+
+    @property
+    def majority_index(self) -> int:
+        """Up to here the log is known to be durable on a majority."""
+        return self._consensus.majority_index
+
+    @property
+    def applied_index(self) -> int:
+        """Up to here it is applied here."""
+        return self._consensus.applied_index
+
+    @property
+    def last_index(self) -> int:
+        """Where the log ends here."""
+        return self._consensus.last_index
+
+    @property
+    def health(self) -> str:
+        """ "ok", or why the shard does not serve on this node."""
+        return self._consensus.health
+
+    @property
+    def view(self) -> View:
+        """The applied state, with effects that RocksDB does not have yet."""
+        return self._replica.view
+
+    @property
+    def has_appended(self) -> bool:
+        """Whether some caller waits for an entry that was appended."""
+        return bool(self._appended)
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Proposals not yet answered."""
+        return self._proposals.held_bytes
+
+    def propose(self, command: Command, bodies: Sequence[Body] = ()) -> Caller:
+        """Store a command; the future gives what the rules answer once a majority has it.
+
+        `bodies`: one for each batch of the command, in order, of the length and checksum that the batch states. Raises
+        NotLeader, Overloaded, DiskFull, ShardStopped at once (definite), ValueError for bodies that are not the
+        command's. The future raises NotLeader (definite) or OutcomeUnknown.
+        """
+        refusal = self._refusal()
+        if refusal is not None:
+            raise refusal
+        _check_bodies(command, bodies)
+        caller: Caller = asyncio.get_running_loop().create_future()
+        if not self._proposals.add(command, bodies, caller):
+            raise Overloaded(f"{self._proposals.held_bytes} bytes wait to be stored in shard {self.number}")
+        self._owner.wake()
+        return caller
+
+    def read(self, reference: Reference) -> bytes:
+        """Return exactly the bytes of a batch. Raises BodyDamaged: they are not what was stored, and not served."""
+        try:
+            data = self._log.read_slice(self.number, reference.index, reference.start, reference.length)
+        except (LookupError, OSError) as error:
+            raise BodyDamaged(f"entry {reference.index} of shard {self.number} cannot be read: {error}") from error
+        if len(data) != reference.length or google_crc32c.value(data) != reference.crc32c:
+            raise BodyDamaged(
+                f"batch {reference.batch} of entry {reference.index} of shard {self.number} fails its checksum"
+            )
+        return data
+
+    def gather(self) -> None:
+        """Make entries of what waits, and append them."""
+        taken_bytes = 0
+        while self._proposals and taken_bytes < ROUND_BYTES_MAX and self._consensus.is_ready:
+            taken = self._proposals.take()
+            taken_bytes += sum(proposal.size for proposal in taken)
+            self._append(taken)
+
+    def lost_leadership(self) -> None:
+        """Nothing that still waits was appended: say so, definite."""
+        for proposal in self._proposals.withdraw():
+            _fail(proposal.waiter, NotLeader(self._consensus.leader))
+
+    def refuse_waiting(self, error: RaftLogError) -> None:
+        """Turn away what was not appended."""
+        for proposal in self._proposals.withdraw():
+            _fail(proposal.waiter, error)
+
+    def abandon(self, reason: str) -> None:
+        """The node stops: what was appended may have happened, what waits has not."""
+        self.refuse_waiting(ShardStopped(reason))
+        for entry in list(self._appended):
+            for proposal in self._appended.pop(entry):
+                _fail(proposal.waiter, OutcomeUnknown(reason))
+
+    def _refusal(self) -> RaftLogError | None:
+        if self.health != OK:
+            return ShardStopped(self.health)
+        refusal = self._owner.refusal
+        if refusal is not None and not isinstance(refusal, DiskFull):
+            return refusal
+        if not self._consensus.is_leader:
+            return NotLeader(self._consensus.leader)
+        return refusal
+
+    def _append(self, taken: list[Proposal[Caller]]) -> None:
+        try:
+            payload = self._encode(taken)
+        except (ValueError, TypeError, OverflowError) as error:
+            # One caller's number out of range must not take the others down with it.
+            if len(taken) > 1:
+                for proposal in taken:
+                    self._append([proposal])
+            else:
+                self._proposals.release(taken)
+                _fail(taken[0].waiter, ValueError(f"this command cannot be stored: {error}"))
+            return
+        self._entries += 1
+        self._appended[self._entries] = taken
+        self._consensus.propose((payload,), partial(self._answer, self._entries))
+
+    def _encode(self, proposals: list[Proposal[Caller]]) -> bytes:
+        joined = [(proposal.command, proposal.bodies) for proposal in proposals]
+        # Joined once here: log and followers then share these bytes.
+        return b"".join(encode_entry(self._stamps.next_ms(), joined))
+
+    def _answer(self, entry: int, outcome: ProposalOutcome) -> None:
+        taken = self._appended.pop(entry, None)
+        if taken is None:
+            return
+        self._proposals.release(taken)
+        if outcome.kind is ProposalKind.APPLIED:
+            results = cast("Sequence[Result]", outcome.result)
+            for proposal, result in zip(taken, results, strict=True):
+                if not proposal.waiter.done():
+                    proposal.waiter.set_result(result)
+            return
+        for proposal in taken:
+            _fail(proposal.waiter, self._failure(outcome.kind))
+
+    def _failure(self, kind: ProposalKind) -> RaftLogError:
+        if kind is ProposalKind.NOT_LEADER:
+            return NotLeader(self._consensus.leader)
+        if kind is ProposalKind.OVERLOADED:
+            return Overloaded(f"too much of shard {self.number} is appended and not yet applied")
+        return OutcomeUnknown(f"shard {self.number} lost its leader while this was being stored")
+
+
+def _fail(caller: Caller, error: Exception) -> None:
+    if not caller.done():
+        caller.set_exception(error)
+
+
+def _check_bodies(command: Command, bodies: Sequence[Body]) -> None:
+    batches: Sequence[Batch] = getattr(command, "batches", ())
+    if [batch.length for batch in batches] != [len(body) for body in bodies]:
+        raise ValueError("bodies are not those of the command's batches")
+    if sum(map(len, bodies)) + command_bytes(command) > PAYLOAD_BYTES_MAX:
+        raise ValueError(f"a command with its bodies may have {PAYLOAD_BYTES_MAX} bytes")

@@ -1,0 +1,101 @@
+"""What a node does beside its rounds: flushing the store, and watching how much room the disk has."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+
+from tallymq.raftlog.disk import Disk
+from tallymq.raftlog.host_worker import Worker
+from tallymq.raftlog.log import NodeLog
+from tallymq.raftlog.replica import Replica
+from tallymq.raftlog.settings import HostSettings
+from tallymq.raftlog.store import Store
+
+LOG = logging.getLogger(__name__)
+
+LOOK_S = 1.0
+
+
+class Upkeep:
+    """Runs on the loop, blocks in a thread of its own. `on_space(free_bytes)` is told once a second."""
+
+    def __init__(
+        self,
+        settings: HostSettings,
+        disk: Disk,
+        store: Store,
+        log: NodeLog,
+        replicas: Mapping[int, Replica],
+        worker: Worker,
+        on_space: Callable[[int], None],
+        on_failed: Callable[[str], None],
+    ) -> None:
+        self._settings = settings
+        self._disk = disk
+        self._store = store
+        self._log = log
+        self._replicas = replicas
+        self._worker = worker
+        self._on_space = on_space
+        self._on_failed = on_failed
+        self._wanted = asyncio.Event()
+        self._flushed_at = asyncio.get_running_loop().time()
+        self._flushed_applied = self._applied()
+        self.flushes = 0
+
+    def maybe_poke(self) -> None:
+        """Flush soon if enough was logged; cheap, called after every round."""
+        if self._log.bytes_since_flush >= self._settings.flush_log_bytes:
+            self._wanted.set()
+
+    async def run(self) -> None:
+        """Look once a second, and at once when poked; ends by being cancelled."""
+        try:
+            while True:
+                self._on_space(await self._worker.call(self._disk.free_bytes))
+                self._retry_writes()
+                if self._is_due():
+                    await self.flush()
+                self._wanted.clear()
+                try:
+                    async with asyncio.timeout(LOOK_S):
+                        await self._wanted.wait()
+                except TimeoutError:
+                    continue
+        except Exception as error:
+            # Without its flushes the node would need ever longer to start: it must not go on as if nothing were.
+            LOG.exception("upkeep of the store failed")
+            self._on_failed(f"the store cannot be kept: {error}")
+
+    async def flush(self) -> None:
+        """Bring everything applied so far onto the disk in the store; the log before it need not be read again."""
+        if not self._retry_writes():
+            return
+        applied = self._applied()
+        if not self._store.write(self._log.flush_mark(applied)):
+            return
+        await self._worker.call(self._store.flush)
+        self._flushed_at = asyncio.get_running_loop().time()
+        self._flushed_applied = applied
+        self.flushes += 1
+
+    def _retry_writes(self) -> bool:
+        """Bring what a stalled store did not take into it; whether nothing is left."""
+        written = True
+        for shard, replica in self._replicas.items():
+            if replica.flush_writes():
+                self._log.applied(shard, replica.applied_index)
+            else:
+                written = False
+        return written
+
+    def _is_due(self) -> bool:
+        if self._log.bytes_since_flush >= self._settings.flush_log_bytes:
+            return True
+        waited_ms = (asyncio.get_running_loop().time() - self._flushed_at) * 1000
+        return waited_ms >= self._settings.flush_interval_ms and self._applied() != self._flushed_applied
+
+    def _applied(self) -> dict[int, int]:
+        return {shard: replica.applied_index for shard, replica in self._replicas.items()}
