@@ -109,7 +109,7 @@ class NodeLog:
         log = self._shard(shard)
         if term < log.term:
             raise ValueError(f"shard {shard} is in term {log.term}, which cannot become {term}")
-        log.set_hard_state(term, voted_for)
+        log.set_hard_state(term, voted_for, self.round_open)
         voter = voted_for.encode()
         self._drafts.append(Draft(Kind.HARD_STATE, shard, term, 0, (voter,), len(voter)))
 
@@ -338,7 +338,7 @@ class NodeLog:
 
 
 def _shard_mark(log: ShardLog, applied: int) -> ShardMark:
-    return ShardMark(applied, log.term, log.voted_for, log.base_synced)
+    return ShardMark(applied, *log.durable)
 
 
 def _cut(pieces: Sequence[bytes], start: int, length: int) -> bytes:

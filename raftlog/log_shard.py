@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from array import array
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from tallymq.raftlog.locations import Location
 from tallymq.raftlog.payloads import Base, Position
@@ -31,6 +32,14 @@ class ShardLogState:
     configuration: bytes
 
 
+class Known(NamedTuple):
+    """Term, vote and base of a shard."""
+
+    term: int
+    voted_for: str
+    base: Base
+
+
 class ShardLog:
     """The log of one shard, in memory. Indexes outside it raise IndexError; what it is told must be contiguous."""
 
@@ -48,9 +57,9 @@ class ShardLog:
         self._lengths = array("Q")
         self._rounds = array("Q")
         self._payloads: dict[int, tuple[bytes, ...]] = {}
-        # The base known to be synced, and bases of rounds that are not: (round, base).
-        self._base_synced = Base()
-        self._bases_unsynced: list[tuple[int, Base]] = []
+        self._known = Known(0, "", Base())
+        # What was known after each record of rounds that are not durable yet: (round, known).
+        self._unsynced: list[tuple[int, Known]] = []
 
     @property
     def first(self) -> int:
@@ -175,12 +184,16 @@ class ShardLog:
             raise IndexError(f"entry {index} is not among {self._first} to {self.last_index}")
         return index - self._first
 
-    def set_hard_state(self, term: int, voted_for: str) -> None:
-        """Take over a term and vote."""
+    def set_hard_state(self, term: int, voted_for: str, round_number: int) -> None:
+        """Take over a term and vote, said in a round, or durable already if that is 0."""
         self.term, self.voted_for = term, voted_for
+        self._note_known(round_number)
 
     def set_base(self, base: Base, round_number: int) -> None:
-        """Begin the log after `base`; entries after it stay only if the entry at the base has the base's term."""
+        """Begin the log after `base`, said in a round, or durable already if that is 0.
+
+        Entries after it stay only if the entry at the base has the base's term.
+        """
         if self.holds(base.index) and self.term_of(base.index) == base.term:
             for index in range(self._first, base.index + 1):
                 self._drop_payload(index)
@@ -189,17 +202,21 @@ class ShardLog:
             self.start_after(base.index, base.term)
         self.base = base
         self.applied = max(self.applied, base.index)
+        self._note_known(round_number)
+
+    def _note_known(self, round_number: int) -> None:
+        known = Known(self.term, self.voted_for, self.base)
         if round_number:
-            self._bases_unsynced.append((round_number, base))
+            self._unsynced.append((round_number, known))
         else:
-            self._base_synced = base
+            self._known = known
 
     def note_synced(self, round_number: int) -> None:
         """Every record up to that round is durable."""
-        while self._bases_unsynced and self._bases_unsynced[0][0] <= round_number:
-            self._base_synced = self._bases_unsynced.pop(0)[1]
+        while self._unsynced and self._unsynced[0][0] <= round_number:
+            self._known = self._unsynced.pop(0)[1]
 
     @property
-    def base_synced(self) -> Base:
-        """The newest base that is known to be durable."""
-        return self._base_synced
+    def durable(self) -> Known:
+        """Term, vote and base as far as they are known to be durable."""
+        return self._known

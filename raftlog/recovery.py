@@ -160,7 +160,7 @@ class _Replay:
         self.rounds = Rounds(mark.start_round)
         for number, known in mark.shards.items():
             log = self._shard(number)
-            log.set_hard_state(known.term, known.voted_for)
+            log.set_hard_state(known.term, known.voted_for, 0)
             log.set_base(known.base, 0)
 
     def _shard(self, number: int) -> ShardLog:
@@ -211,9 +211,9 @@ class _Replay:
 
     def _take_hard_state(self, record: Record) -> None:
         log = self._shard(record.shard)
-        # The mark may restate a newer one than the log holds at this point; a term never goes back.
+        # What the mark restates may be newer than what the log said at this point; a term never goes back.
         if record.term >= log.term:
-            log.set_hard_state(record.term, record.payload.decode())
+            log.set_hard_state(record.term, record.payload.decode(), 0)
 
     def finish(self) -> dict[int, ShardLog]:
         """Join the log to the applied state in the store; LogDamaged if the two do not meet."""
