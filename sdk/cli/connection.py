@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import queue
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -74,22 +74,20 @@ class Stubs:
         self.admin = AdminStub(self.channel)
         self.messaging = MessagingStub(self.channel)
 
-    def wait_until_connected(self, timeout_s: float) -> bool:
-        """Connect; False where the server is down or the time is over, so that nothing was asked yet."""
-        states: queue.SimpleQueue[grpc.ChannelConnectivity] = queue.SimpleQueue()
-        self.channel.subscribe(states.put, try_to_connect=True)
-        deadline_s = time.monotonic() + timeout_s
-        try:
-            while True:
-                state = states.get(timeout=max(0.0, deadline_s - time.monotonic()))
-                if state is grpc.ChannelConnectivity.READY:
-                    return True
-                if state in {grpc.ChannelConnectivity.TRANSIENT_FAILURE, grpc.ChannelConnectivity.SHUTDOWN}:
-                    return False
-        except queue.Empty:
-            return False
-        finally:
-            self.channel.unsubscribe(states.put)
+
+def why_silent(address: str, timeout_s: float) -> str:
+    """Return why nothing accepts connections at host:port, or "" where something does.
+
+    Asked before the first call to a server: what fails here certainly did not happen, and the system says why.
+    """
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=timeout_s).close()
+    except TimeoutError:
+        return "no answer"
+    except OSError as error:
+        return (error.strerror or type(error).__name__).lower()
+    return ""
 
 
 Choose: TypeAlias = "Callable[[Stubs], grpc.UnaryUnaryMultiCallable[Request, Reply]]"
@@ -124,10 +122,10 @@ class Connection:
     def _ask(self, choose: Choose[Request, Reply], request: Request, *, writes: bool) -> Reply:
         course = _Course(self.servers, self._last_good, self.timeout_ms, writes=writes)
         while (address := course.next_address()) is not None:
-            stubs = self._stubs_of(address)
-            if not stubs.wait_until_connected(min(CONNECT_TIMEOUT_S, course.left_s())):
-                course.unreachable(address)
+            if reason := self._why_silent(address, course.left_s()):
+                course.unreachable(address, reason)
                 continue
+            stubs = self._stubs[address]
             # Stays set where Ctrl-C takes us away, so that what is said then can be true.
             self.changing = writes
             try:
@@ -141,10 +139,13 @@ class Connection:
             return reply
         raise course.failure()
 
-    def _stubs_of(self, address: str) -> Stubs:
-        if address not in self._stubs:
+    def _why_silent(self, address: str, left_s: float) -> str:
+        if address in self._stubs:
+            return ""
+        reason = why_silent(address, min(CONNECT_TIMEOUT_S, left_s))
+        if not reason:
             self._stubs[address] = Stubs(address, self._credentials)
-        return self._stubs[address]
+        return reason
 
 
 class _Course:
@@ -158,7 +159,7 @@ class _Course:
         self.deadline_s = time.monotonic() + timeout_ms / 1000
         self.hops = 0
         self.maybe_done = False
-        self.silent: list[str] = []
+        self.silent: dict[str, str] = {}
         self.last: Failure | None = None
         self.ended = False
 
@@ -166,10 +167,14 @@ class _Course:
         return max(0.0, self.deadline_s - time.monotonic())
 
     def next_address(self) -> str | None:
+        if not self.to_ask and not self.ended and self.last is not None and self.last.name == "NOT_LEADER":
+            # An election is under way, or its end has not reached everyone: ask round again while there is time.
+            threading.Event().wait(min(ELECTION_PAUSE_S, self.left_s()))
+            self.to_ask = [server for server in self.servers if server not in self.silent]
         return self.to_ask.pop(0) if self.to_ask and not self.ended and self.left_s() > 0 else None
 
-    def unreachable(self, address: str) -> None:
-        self.silent.append(address)
+    def unreachable(self, address: str, reason: str) -> None:
+        self.silent[address] = reason
 
     def failed(self, failure: Failure) -> None:
         self.last = failure
@@ -187,10 +192,6 @@ class _Course:
         self.hops += 1
         if leader_address and leader_address not in self.silent and self.hops <= HOPS_MAX:
             self.to_ask = [leader_address, *(server for server in self.to_ask if server != leader_address)]
-        elif not self.to_ask:
-            # An election is under way, or its end has not reached everyone: ask round again while there is time.
-            threading.Event().wait(min(ELECTION_PAUSE_S, self.left_s()))
-            self.to_ask = [server for server in self.servers if server not in self.silent]
 
     def failure(self) -> Failure:
         """What to say when nobody answered."""
@@ -202,10 +203,10 @@ class _Course:
         return self.last
 
     def _nobody(self) -> Failure:
-        asked = ", ".join(dict.fromkeys(self.silent or self.servers))
+        asked = ", ".join(f"{address} ({reason})" for address, reason in self.silent.items())
         return Failure(
             exit=Exit.UNAVAILABLE,
-            message=f"No server can be reached at {asked}.",
+            message=f"No server can be reached: {asked}.",
             name="UNAVAILABLE",
             hint="Is a node running there? Compare --server and the TLS options (--tls-ca).",
             definite=True if self.writes else None,

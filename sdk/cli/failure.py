@@ -114,8 +114,10 @@ _SENTENCES = {
     "PERMISSION_DENIED": ("{address} does not allow this.", "Use a client certificate that may do it."),
     "RESOURCE_EXHAUSTED": ("The answer or the request is larger than allowed.", "Ask for less at once."),
 }
-# The statuses that gRPC itself raises before a handler runs.
+# The statuses with which gRPC itself turns a call away before a handler runs.
 _NEVER_RAN = frozenset({"UNIMPLEMENTED", "UNAUTHENTICATED", "PERMISSION_DENIED"})
+# How gRPC's details begin where there was no connection to send the call on.
+_NEVER_SENT = "failed to connect to all addresses"
 
 
 def _failure_of_status(status: str, details: str, *, address: str, writes: bool) -> Failure:
@@ -126,6 +128,6 @@ def _failure_of_status(status: str, details: str, *, address: str, writes: bool)
         message=f"{message} ({details})" if details else message,
         name=status,
         hint=hint,
-        definite=(status in _NEVER_RAN) if writes else None,
+        definite=(status in _NEVER_RAN or details.startswith(_NEVER_SENT)) if writes else None,
         retryable=status in {"UNAVAILABLE", "DEADLINE_EXCEEDED"},
     )
