@@ -1,0 +1,22 @@
+"""Free ports of this machine."""
+
+import random
+import socket
+
+# Below the range from which the system takes the ports of outgoing connections, so that none of those takes ours.
+PORT_MIN, PORT_MAX = 20_000, 32_000
+ATTEMPTS_MAX = 1_000
+
+
+def free_port() -> int:
+    """A port that nothing listens on now. Raises OSError where none is found."""
+    chooser = random.SystemRandom()
+    for _ in range(ATTEMPTS_MAX):
+        port = chooser.randrange(PORT_MIN, PORT_MAX)
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
+            try:
+                listener.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise OSError("no free port found")
