@@ -1,0 +1,100 @@
+"""How a gRPC call becomes a function of ours: raw bytes in, errors by the table, counted, refused while draining."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import grpc
+import structlog
+from google.protobuf.message import Message
+
+from tallymq.service.errors import Refused, abort, from_exception
+from tallymq.service.fields import decode
+from tallymq.service.metrics import Metrics
+
+Context = grpc.aio.ServicerContext[Any, Any]
+_Request = TypeVar("_Request", bound=Message)
+
+log = structlog.get_logger("tallymq.service")
+
+
+@dataclass
+class Draining:
+    """Says when the node takes nothing new. Streams wait for `begun` beside what they do."""
+
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def check(self) -> None:
+        """Raise Refused SHUTTING_DOWN once draining."""
+        if self.begun.is_set():
+            raise Refused("SHUTTING_DOWN")
+
+
+def principal_of(context: Context) -> str:
+    """Return the common name of the client's certificate, "" without one."""
+    names: Sequence[bytes] = context.auth_context().get("x509_common_name", ())
+    return names[0].decode("utf-8", "replace") if names else ""
+
+
+def serialize(message: Message) -> bytes:
+    """Return the encoded reply."""
+    return message.SerializeToString()
+
+
+class Calls:
+    """Collects the methods of one gRPC service."""
+
+    def __init__(self, service: str, metrics: Metrics, draining: Draining) -> None:
+        self._service = service
+        self._metrics = metrics
+        self._draining = draining
+        self._methods: dict[str, grpc.RpcMethodHandler] = {}
+
+    def unary(
+        self,
+        name: str,
+        request_type: type[_Request],
+        handle: Callable[[_Request, str], Awaitable[Message]],
+        packed_singles: bool = False,
+    ) -> None:
+        """Add a method: `handle(request, principal)` returns the reply or raises Refused."""
+
+        async def call(raw: bytes, context: Context) -> Message:
+            try:
+                self._draining.check()
+                reply = await handle(decode(request_type, raw, packed_singles), principal_of(context))
+            except Exception as error:
+                await self._fail(name, context, error)
+                raise
+            self._metrics.count_call(name, "OK")
+            return reply
+
+        self._methods[name] = grpc.unary_unary_rpc_method_handler(call, None, serialize)
+
+    def stream(self, name: str, run: Callable[[Context, str], Awaitable[None]]) -> None:
+        """Add a bidirectional method: `run(context, principal)` reads raw requests and writes encoded replies."""
+
+        async def call(_requests: object, context: Context) -> None:
+            try:
+                self._draining.check()
+                await run(context, principal_of(context))
+            except Exception as error:
+                await self._fail(name, context, error)
+                raise
+            self._metrics.count_call(name, "OK")
+
+        self._methods[name] = grpc.stream_stream_rpc_method_handler(call, None, None)
+
+    def handler(self) -> grpc.GenericRpcHandler:
+        """Return what a gRPC server is given."""
+        return grpc.method_handlers_generic_handler(self._service, self._methods)
+
+    async def _fail(self, name: str, context: Context, error: Exception) -> None:
+        refused = from_exception(error)
+        self._metrics.count_call(name, refused.name)
+        if refused.name == "INTERNAL_ERROR":
+            log.error("call failed", rpc=name, exc_info=error)
+        await abort(context, refused)

@@ -1,0 +1,323 @@
+"""Asking producers about transactions in doubt: who is asked, when again, and what follows from the answer.
+
+For each half batch that is due: first the instance that prepared it, while it has a session here; once it has had none
+for the orphan grace, any producer of the group. Every producer opens a session to every node, so the shard's leader
+sees them all. Nothing is ever dropped: a half batch is asked about again and again, ever more rarely, until somebody
+decides. The wait doubles with the age of the half, so no state is needed for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from random import Random
+
+import structlog
+
+from tallymq.proto import frames_pb2, messaging_pb2
+from tallymq.service.alarm import Alarm
+from tallymq.service.calls import Context, Draining
+from tallymq.service.cluster import Cluster, Shard
+from tallymq.service.errors import Refused
+from tallymq.service.metrics import Metrics
+from tallymq.service.sessions import Answer, Asked, Session, Sessions, read_hello, serve
+from tallymq.service.slices import visible
+from tallymq.service.validation import bits_to_bytes
+from tallymq.txn import queries
+from tallymq.txn.answers import HalfInfo
+from tallymq.txn.commands import CheckSent, Decide, Decision, RecordChecks
+from tallymq.txn.outcomes import Decided
+
+WAIT_MS_MIN = 5_000
+WAIT_MS_MAX = 300_000
+UNKNOWN_WAIT_MS_MAX = 10_000
+"""A producer that answered UNKNOWN knows soon: its own database transaction is still open."""
+NO_ROOM_WAIT_MS = 1_000
+DUE_AT_ONCE = 256
+RECORDED_AT_ONCE = 64
+RETRY_MS = 1_000
+CHECKS_WARNED = 15
+
+log = structlog.get_logger("tallymq.service.checks")
+
+
+class ShardChecks:
+    """The check scheduler of one shard; works while this node leads it."""
+
+    def __init__(
+        self, cluster: Cluster, shard: Shard, sessions: Sessions, metrics: Metrics, random: Random, grace_ms: int
+    ) -> None:
+        self.alarm = Alarm(cluster.now_ms)
+        self._cluster = cluster
+        self._shard = shard
+        self._sessions = sessions
+        self._metrics = metrics
+        self._random = random
+        self._grace_ms = grace_ms
+        self._leading_since_ms = cluster.now_ms()
+        self._reviving: dict[str, bool] = {}
+        self._room = asyncio.Event()
+
+    def began_to_lead(self) -> None:
+        """Give producers the grace to connect, then look for what is due."""
+        self._leading_since_ms = self._cluster.now_ms()
+        self.alarm.ring()
+
+    def room_made(self) -> None:
+        """A session may be asked more."""
+        self._room.set()
+
+    async def run(self) -> None:
+        """Ask what is due, for ever."""
+        self.alarm.ring()
+        while True:
+            await self.alarm.wait()
+            if not self._shard.is_leader:
+                continue
+            try:
+                await self._ask_due()
+            except Refused as refused:
+                log.info("checks wait", shard=self._shard.number, refusal=refused.name)
+                self.alarm.set_due(self._cluster.now_ms() + RETRY_MS)
+
+    async def revive(self, group: str) -> None:
+        """Ask a group again about all that nobody answered before, at the pace its producers answer."""
+        if group in self._reviving:
+            self._reviving[group] = True
+            return
+        self._reviving[group] = True
+        try:
+            while self._reviving[group]:
+                self._reviving[group] = False
+                await self._revive(group)
+        except Refused as refused:
+            log.info("checks wait", shard=self._shard.number, group=group, refusal=refused.name)
+        finally:
+            del self._reviving[group]
+
+    async def _ask_due(self) -> None:
+        view = self._shard.view
+        due = queries.checks_due(view, self._cluster.now_ms(), DUE_AT_ONCE)
+        if due:
+            await self._record([self._ask(half) for half in due])
+            self.alarm.ring()
+        else:
+            self.alarm.set_due(queries.next_check_ms(view))
+
+    async def _record(self, checks: list[CheckSent]) -> None:
+        if checks:
+            await self._cluster.require(self._shard, RecordChecks(tuple(checks)))
+
+    def _ask(self, half: HalfInfo) -> CheckSent:
+        """Ask somebody if there is somebody to ask; return when to ask again."""
+        now_ms = self._cluster.now_ms()
+        candidates = self._sessions.of_instance(half.producer_group, half.principal, half.instance)
+        if not candidates:
+            wait_ms = self._grace_left_ms(half.instance)
+            if wait_ms > 0:
+                return self._again(half, now_ms + wait_ms, counted=False)
+            candidates = self._sessions.allowed(half.producer_group, half.principal)
+        place = (self._shard.number, half.index, half.batch)
+        busy = [session for session in candidates if session.is_asked(*place)]
+        ready = [session for session in candidates if session.has_room]
+        if candidates and not busy and not ready:
+            return self._again(half, now_ms + NO_ROOM_WAIT_MS + self._random.randrange(NO_ROOM_WAIT_MS), counted=False)
+        if ready and not busy:
+            self._send(ready[0], half)
+        else:
+            self._metrics.checks_unanswered.inc()
+            if half.checks + 1 == CHECKS_WARNED:
+                log.warning(
+                    "transactions stay in doubt",
+                    shard=self._shard.number,
+                    group=half.producer_group,
+                    topic=half.topic,
+                    checks=CHECKS_WARNED,
+                    sessions=len(candidates),
+                )
+        return self._again(half, now_ms + self._wait_ms(half, now_ms))
+
+    def _again(self, half: HalfInfo, next_check_ms: int, counted: bool = True) -> CheckSent:
+        return CheckSent(half.index, half.batch, next_check_ms, counted)
+
+    def _wait_ms(self, half: HalfInfo, now_ms: int) -> int:
+        """Return the back-off: as long again as the half is old, with jitter, within limits."""
+        plain_ms = min(max(now_ms - half.prepared_ms, WAIT_MS_MIN), WAIT_MS_MAX)
+        return int(plain_ms * self._random.uniform(0.8, 1.0))
+
+    def _grace_left_ms(self, instance: int) -> int:
+        """Return how long to wait for the preparing instance before others are asked."""
+        gone_seconds = self._sessions.seconds_since_left(instance)
+        if gone_seconds is not None:
+            return self._grace_ms - int(gone_seconds * 1_000)
+        return self._grace_ms - (self._cluster.now_ms() - self._leading_since_ms)
+
+    def _send(self, session: Session, half: HalfInfo) -> None:
+        number, reference = self._shard.number, half.reference
+        check = frames_pb2.Check(
+            half=messaging_pb2.HalfBatch(
+                shard=number,
+                index=reference.index,
+                batch=reference.batch,
+                queue=half.queue,
+                first_position=half.first_position,
+                count=reference.count,
+            ),
+            instance=half.instance,
+            sequence=half.sequence,
+            in_doubt_bits=bits_to_bytes(half.in_doubt),
+            topic=half.topic,
+            prepared_time_ms=half.prepared_ms,
+            attempt=half.checks + 1,
+        )
+        if session.wants_records:
+            check.records, _ = visible(self._shard.read(reference), reference.crc32c, reference.count, half.in_doubt)
+        asked = Asked(number, reference.index, reference.batch, half.instance, half.sequence, half.in_doubt)
+        session.ask(asked, check)
+        self._metrics.checks_sent.inc()
+
+    async def _revive(self, group: str) -> None:
+        after = (0, 0)
+        while self._shard.is_leader and self._sessions.of_group(group):
+            page = queries.halves(self._shard.view, after, True, DUE_AT_ONCE)
+            if not page:
+                return
+            after = (page[-1].index, page[-1].batch)
+            overdue = [half for half in page if half.producer_group == group and half.checks > 0]
+            for start in range(0, len(overdue), RECORDED_AT_ONCE):
+                part = overdue[start : start + RECORDED_AT_ONCE]
+                if not await self._wait_for_room(group, part[0].principal):
+                    return
+                fresh = [queries.half(self._shard.view, h.index, h.batch) for h in part]
+                await self._record([self._ask(half) for half in fresh if half is not None and half.in_doubt])
+            await asyncio.sleep(0)
+
+    async def _wait_for_room(self, group: str, principal: str) -> bool:
+        """Wait until a session of the group may be asked more; return False once there is none."""
+        while sessions := self._sessions.allowed(group, principal):
+            if any(session.has_room for session in sessions):
+                return True
+            self._room.clear()
+            await self._room.wait()
+        return False
+
+
+class Checks:
+    """Sessions of producers, and the check scheduler of every shard."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        sessions: Sessions,
+        metrics: Metrics,
+        draining: Draining,
+        random: Random,
+        *,
+        grace_ms: int,
+        budget: int,
+    ) -> None:
+        self.sessions = sessions
+        self._cluster = cluster
+        self._metrics = metrics
+        self._draining = draining
+        self._random = random
+        self._grace_ms = grace_ms
+        self._budget = budget
+        self._shards = {
+            number: ShardChecks(cluster, shard, sessions, metrics, random, grace_ms)
+            for number, shard in cluster.shards.items()
+        }
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(self) -> None:
+        """Begin to ask."""
+        for shard in self._shards.values():
+            self._run(shard.run())
+
+    def stop(self) -> None:
+        """Ask nothing more."""
+        for task in self._tasks:
+            task.cancel()
+        for shard in self._shards.values():
+            shard.alarm.close()
+
+    def due(self, shard: int, due_ms: int) -> None:
+        """Note that a check of a shard becomes due at `due_ms`."""
+        self._shards[shard].alarm.set_due(due_ms)
+
+    def began_to_lead(self, shard: int) -> None:
+        """Look after a shard that this node leads from now on."""
+        self._shards[shard].began_to_lead()
+        for group in self.sessions.groups():
+            self._run(self._shards[shard].revive(group))
+
+    async def session(self, context: Context, principal: str) -> None:
+        """Serve one producer's session stream."""
+        session = await read_hello(context, principal, self._budget)
+        self.sessions.add(session)
+        session.on_room = self._room_made
+        session.say(
+            frames_pb2.SessionReply(
+                welcome=messaging_pb2.SessionWelcome(node=self._cluster.node, cluster=self._cluster.name)
+            )
+        )
+        for shard in self._cluster.led():
+            self._run(self._shards[shard.number].revive(session.group))
+        try:
+            await serve(session, context, self._draining, lambda answer: self._answered(session, answer))
+        finally:
+            self.sessions.remove(session)
+            self._ask_others(session.close())
+            self._room_made()
+
+    def _room_made(self) -> None:
+        for shard in self._shards.values():
+            shard.room_made()
+
+    def _run(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("check task failed", exc_info=error)
+
+    def _answered(self, session: Session, answer: Answer) -> None:
+        asked = answer.asked
+        if answer.commit | answer.roll_back:
+            self._run(self._decide(session, answer))
+        if asked.bits & ~(answer.commit | answer.roll_back):
+            self._metrics.checks_answered.labels("unknown").inc()
+            wait_ms = self._random.randrange(UNKNOWN_WAIT_MS_MAX // 2, UNKNOWN_WAIT_MS_MAX)
+            self._run(self._move([asked], wait_ms))
+
+    async def _decide(self, session: Session, answer: Answer) -> None:
+        asked = answer.asked
+        decision = Decision(asked.index, asked.batch, asked.instance, asked.sequence, answer.commit, answer.roll_back)
+        command = Decide(session.group, session.principal, "check", (decision,))
+        try:
+            result = await self._cluster.require(self._cluster.shards[asked.shard], command)
+        except Refused as refused:
+            log.info("answer to a check was not taken", shard=asked.shard, refusal=refused.name)
+            return
+        if isinstance(result, Decided) and result.outcomes[0].refusal is not None:
+            log.info("answer to a check was not taken", shard=asked.shard, refusal=result.outcomes[0].refusal.value)
+            return
+        self._metrics.checks_answered.labels("commit").inc(answer.commit.bit_count())
+        self._metrics.checks_answered.labels("roll_back").inc(answer.roll_back.bit_count())
+
+    def _ask_others(self, left: list[Asked]) -> None:
+        if left:
+            self._run(self._move(left, self._grace_ms))
+
+    async def _move(self, asked: list[Asked], wait_ms: int) -> None:
+        """Ask about these again after `wait_ms`."""
+        next_check_ms = self._cluster.now_ms() + wait_ms
+        for number in {each.shard for each in asked}:
+            checks = [CheckSent(a.index, a.batch, next_check_ms, counted=False) for a in asked if a.shard == number]
+            try:
+                await self._cluster.require(self._cluster.shards[number], RecordChecks(tuple(checks)))
+            except Refused as refused:
+                log.info("checks wait", shard=number, refusal=refused.name)

@@ -1,0 +1,92 @@
+"""Whether a request says each thing once: the wire format lets a singular field stand twice, and readers then differ.
+
+The cheap test comes first: a message that repeats nothing is exactly as long as the parsed message encoded again.
+Only when lengths differ is the request walked field by field.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.message import DecodeError, Message
+
+from tallymq.service.errors import Refused
+
+_Message = TypeVar("_Message", bound=Message)
+
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+
+
+def decode(message_type: type[_Message], raw: bytes, packed_singles: bool = False) -> _Message:
+    """Return `raw` parsed; raises Refused MALFORMED_REQUEST or REPEATED_FIELD.
+
+    `packed_singles`: the type has packed fields, whose one-item form may legally be a byte shorter than canonical and
+    so could hide a repetition from the test of lengths; such requests are always walked.
+    """
+    try:
+        message = message_type.FromString(raw)
+    except DecodeError:
+        raise Refused("MALFORMED_REQUEST", f"not a {message_type.DESCRIPTOR.name}") from None
+    if packed_singles or message.ByteSize() != len(raw):
+        refuse_repeated(message_type.DESCRIPTOR, raw)
+    return message
+
+
+def refuse_repeated(descriptor: Descriptor, raw: bytes) -> None:
+    """Raise Refused REPEATED_FIELD if a singular field of `raw`, or of a message within it, stands twice."""
+    seen: set[str] = set()
+    for number, wire_type, start, end in _walk(raw):
+        field = descriptor.fields_by_number.get(number)
+        if field is None:
+            continue
+        if not field.is_repeated:
+            _note(field, seen)
+        if field.message_type is not None and wire_type == _BYTES and not _holds_records(field):
+            refuse_repeated(field.message_type, raw[start:end])
+
+
+def _note(field: FieldDescriptor, seen: set[str]) -> None:
+    """Count members of one oneof as one field."""
+    slot = "oneof " + field.containing_oneof.name if field.containing_oneof is not None else field.name
+    if slot in seen:
+        raise Refused("REPEATED_FIELD", field.name)
+    seen.add(slot)
+
+
+def _holds_records(field: FieldDescriptor) -> bool:
+    return field.message_type is not None and field.message_type.name == "RecordBatch"
+
+
+def _walk(raw: bytes) -> list[tuple[int, int, int, int]]:
+    """Return number, wire type, and where the value lies, of each field of a message that was parsed already."""
+    fields: list[tuple[int, int, int, int]] = []
+    position = 0
+    while position < len(raw):
+        tag, position = _varint(raw, position)
+        wire_type = tag & 7
+        start = position
+        if wire_type == _VARINT:
+            _, position = _varint(raw, position)
+        elif wire_type == _FIXED64:
+            position += 8
+        elif wire_type == _BYTES:
+            length, start = _varint(raw, position)
+            position = start + length
+        elif wire_type == _FIXED32:
+            position += 4
+        else:
+            raise Refused("MALFORMED_REQUEST", "groups are not used here")
+        fields.append((tag >> 3, wire_type, start, position))
+    return fields
+
+
+def _varint(raw: bytes, position: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = raw[position]
+        position += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, position
+        shift += 7

@@ -1,0 +1,188 @@
+"""What the metadata shard says ought to be, made so on every shard: each led shard watches its own node's copy.
+
+The leader of a shard proposes EnsureQueue, DropQueue and PutGroup for what the shard owns. The leader of the metadata
+shard removes a topic once all its queues are gone from its own copies of their shards, takes a deletion back where a
+queue turned out to hold a transaction in doubt, and adopts groups that were first seen elsewhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import structlog
+
+from tallymq.service.alarm import Alarm
+from tallymq.service.cluster import METADATA_SHARD, Cluster, Shard
+from tallymq.service.errors import Refused
+from tallymq.service.groups import put_group
+from tallymq.txn import queries
+from tallymq.txn.answers import GroupInfo, TopicInfo
+from tallymq.txn.commands import Command, DropQueue, EnsureQueue, RemoveTopic, UndeleteTopic
+from tallymq.txn.outcomes import QueueDropped, Refusal
+
+PAGE = 1_000
+DROPPED_AT_ONCE = 1_000
+RETRY_MS = 1_000
+DELETING_MS = 50
+"""How soon to look again while a topic is being deleted: other nodes' progress shows in our copies without a notice."""
+SWEEP_MS = 30_000
+"""How often the metadata shard's leader looks for groups that were first seen on another node."""
+PROPOSED_AT_ONCE = 64
+
+log = structlog.get_logger("tallymq.service.reconcile")
+
+
+class Reconcile:
+    """Compares all led shards with the metadata shard whenever that changes or a shard is led anew."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._alarm = Alarm(cluster.now_ms)
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to compare."""
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    def stop(self) -> None:
+        """Compare no more."""
+        if self._task is not None:
+            self._task.cancel()
+        self._alarm.close()
+
+    def wake(self) -> None:
+        """Compare soon: the metadata changed, or this node leads another shard."""
+        self._alarm.ring()
+
+    async def _run(self) -> None:
+        self._alarm.ring()
+        while True:
+            await self._alarm.wait()
+            try:
+                deleting = await self._compare()
+            except Refused as refused:
+                log.info("shards are compared again", refusal=refused.name)
+                self._alarm.set_due(self._cluster.now_ms() + RETRY_MS)
+            except Exception:
+                log.exception("comparing shards failed")
+                self._alarm.set_due(self._cluster.now_ms() + RETRY_MS)
+            else:
+                self._alarm.set_due(self._cluster.now_ms() + (DELETING_MS if deleting else SWEEP_MS))
+
+    async def _compare(self) -> bool:
+        """Propose what is missing; return whether a topic is being deleted."""
+        deleting = False
+        for page in self._topic_pages():
+            for topic in page:
+                deleting = deleting or topic.deleting
+                await self._compare_topic(topic)
+            await asyncio.sleep(0)
+        await self._compare_groups()
+        return deleting
+
+    async def _compare_topic(self, topic: TopicInfo) -> None:
+        if topic.deleting and self._cluster.metadata.is_leader:
+            await self._finish_deletion(topic)
+        wanted: list[tuple[Shard, Command]] = []
+        for queue, number in enumerate(topic.queue_shards):
+            shard = self._cluster.shards[number]
+            if not shard.is_leader:
+                continue
+            if topic.deleting:
+                await self._drop(shard, topic, queue)
+            elif not _is_as_wanted(shard, topic, queue):
+                wanted.append((shard, _ensure(topic, queue)))
+        await self._propose_all(wanted)
+
+    async def _drop(self, shard: Shard, topic: TopicInfo, queue: int) -> None:
+        while _holds(shard, topic, queue):
+            command = DropQueue(topic.name, topic.topic_id, queue, DROPPED_AT_ONCE)
+            result = await self._cluster.ask(shard, command)
+            if isinstance(result, Refusal):
+                log.info("queue is not dropped", topic=topic.name, queue=queue, refusal=result.value)
+                return
+            if isinstance(result, QueueDropped) and result.complete:
+                return
+
+    async def _finish_deletion(self, topic: TopicInfo) -> None:
+        """Remove a topic that is gone everywhere; take the deletion back if a transaction on it is in doubt."""
+        held = [
+            info
+            for queue, number in enumerate(topic.queue_shards)
+            if (info := queries.queue(self._cluster.shards[number].view, topic.name, queue)) is not None
+            and info.topic_id == topic.topic_id
+        ]
+        if not held:
+            await self._cluster.require(self._cluster.metadata, RemoveTopic(topic.name, topic.topic_id))
+        elif any(info.in_doubt and not info.dropping for info in held):
+            await self._cluster.require(self._cluster.metadata, UndeleteTopic(topic.name, topic.topic_id))
+
+    async def _compare_groups(self) -> None:
+        metadata = self._cluster.metadata
+        for page in self._group_pages(metadata):
+            for shard in self._cluster.led():
+                if shard.number != METADATA_SHARD:
+                    differing = [info for info in page if queries.group(shard.view, info.name) != info]
+                    await self._propose_all([(shard, put_group(info)) for info in differing])
+            await asyncio.sleep(0)
+        if metadata.is_leader:
+            for shard in self._cluster.shards.values():
+                await self._adopt_groups(shard)
+
+    async def _adopt_groups(self, shard: Shard) -> None:
+        metadata = self._cluster.metadata
+        for page in self._group_pages(shard):
+            unknown = [info for info in page if queries.group(metadata.view, info.name) is None]
+            await self._propose_all([(metadata, put_group(info)) for info in unknown])
+
+    async def _propose_all(self, wanted: list[tuple[Shard, Command]]) -> None:
+        """Propose a few at a time, so that one round of the log carries many."""
+        for start in range(0, len(wanted), PROPOSED_AT_ONCE):
+            part = wanted[start : start + PROPOSED_AT_ONCE]
+            results = await asyncio.gather(
+                *(self._cluster.require(shard, command) for shard, command in part), return_exceptions=True
+            )
+            for result in results:
+                if isinstance(result, BaseException):
+                    raise result
+
+    def _topic_pages(self) -> Iterator[list[TopicInfo]]:
+        after = ""
+        while page := queries.topics(self._cluster.metadata.view, after, PAGE):
+            yield page
+            after = page[-1].name
+
+    def _group_pages(self, shard: Shard) -> Iterator[list[GroupInfo]]:
+        after = ""
+        while page := queries.groups(shard.view, after, PAGE):
+            yield page
+            after = page[-1].name
+
+
+def _holds(shard: Shard, topic: TopicInfo, queue: int) -> bool:
+    info = queries.queue(shard.view, topic.name, queue)
+    return info is not None and info.topic_id == topic.topic_id
+
+
+def is_made(shard: Shard, topic: TopicInfo, queue: int) -> bool:
+    """Return whether the local copy of `shard` owns a queue of this topic."""
+    info = queries.queue(shard.view, topic.name, queue)
+    return info is not None and info.topic_id == topic.topic_id and not info.dropping
+
+
+def _is_as_wanted(shard: Shard, topic: TopicInfo, queue: int) -> bool:
+    info = queries.queue(shard.view, topic.name, queue)
+    return info is not None and (
+        info.topic_id,
+        info.queue_count,
+        info.retention_ms,
+        info.retention_bytes,
+        info.dropping,
+    ) == (topic.topic_id, len(topic.queue_shards), topic.retention_ms, topic.retention_bytes, False)
+
+
+def _ensure(topic: TopicInfo, queue: int) -> EnsureQueue:
+    return EnsureQueue(
+        topic.name, topic.topic_id, queue, len(topic.queue_shards), topic.retention_ms, topic.retention_bytes
+    )

@@ -1,0 +1,82 @@
+"""Proposes Expire when the earliest timer of a led shard is due. Sleeps until then; a notice may bring it forward."""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+
+from tallymq.service.alarm import Alarm
+from tallymq.service.cluster import Cluster, Shard
+from tallymq.service.errors import Refused
+from tallymq.txn import queries
+from tallymq.txn.commands import Expire
+from tallymq.txn.outcomes import Expired
+
+TIMERS_AT_ONCE = 1_000
+RETRY_MS = 50
+"""Pause before asking again when nothing was handled: the log's stamped time may lag behind this node's clock."""
+REFUSED_RETRY_MS = 1_000
+
+log = structlog.get_logger("tallymq.service.timers")
+
+
+class ShardTimers:
+    """The timers of one shard; works while this node leads it."""
+
+    def __init__(self, cluster: Cluster, shard: Shard) -> None:
+        self.alarm = Alarm(cluster.now_ms)
+        self._cluster = cluster
+        self._shard = shard
+
+    async def run(self) -> None:
+        """Expire what is due, for ever."""
+        self.alarm.ring()
+        while True:
+            await self.alarm.wait()
+            if not self._shard.is_leader:
+                continue
+            try:
+                await self._expire_due()
+            except Refused as refused:
+                log.info("timers wait", shard=self._shard.number, refusal=refused.name)
+                self.alarm.set_due(self._cluster.now_ms() + REFUSED_RETRY_MS)
+
+    async def _expire_due(self) -> None:
+        due_ms = queries.next_timer_ms(self._shard.view)
+        if due_ms == 0 or due_ms > self._cluster.now_ms():
+            self.alarm.set_due(due_ms)
+            return
+        result = await self._cluster.require(self._shard, Expire(TIMERS_AT_ONCE))
+        if isinstance(result, Expired):
+            pause_ms = 0 if result.handled else RETRY_MS
+            if result.next_due_ms:
+                self.alarm.set_due(max(result.next_due_ms, self._cluster.now_ms() + pause_ms))
+
+
+class Timers:
+    """The timers of every shard of this node."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._shards = {number: ShardTimers(cluster, shard) for number, shard in cluster.shards.items()}
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin to expire."""
+        loop = asyncio.get_running_loop()
+        self._tasks = [loop.create_task(shard.run()) for shard in self._shards.values()]
+
+    def stop(self) -> None:
+        """Expire nothing more."""
+        for task in self._tasks:
+            task.cancel()
+        for shard in self._shards.values():
+            shard.alarm.close()
+
+    def due(self, shard: int, due_ms: int) -> None:
+        """Note that a timer of a shard was set for `due_ms`."""
+        self._shards[shard].alarm.set_due(due_ms)
+
+    def began_to_lead(self, shard: int) -> None:
+        """Look after a shard that this node leads from now on."""
+        self._shards[shard].alarm.ring()
