@@ -13,6 +13,7 @@ from __future__ import annotations
 from tallymq.raftlog.consensus_door import LEADER
 from tallymq.raftlog.consensus_member import NEVER_MS, OK, Member
 from tallymq.raftlog.consensus_progress import Progress
+from tallymq.raftlog.errors import BodyDamaged
 from tallymq.raftlog.messages import AppendEntries, AppendReply, LogEntry
 
 ENTRIES_MAX = 1024
@@ -26,13 +27,18 @@ class Replicating(Member):
 
     def replicate(self) -> None:
         """Send what each follower's window has room for."""
-        for peer, progress in self.progress.items():
+        for peer, progress in list(self.progress.items()):
             while progress.next_index <= self.journal.last_index and progress.may_send(
                 self.settings.in_flight_bytes_max
             ):
                 if not self.is_connected(peer):
                     break
-                self._send_entries(peer, progress)
+                try:
+                    self._send_entries(peer, progress)
+                except BodyDamaged as error:
+                    # Another node may have it whole, and can lead.
+                    self.stop(str(error))
+                    return
 
     def _send_entries(self, peer: str, progress: Progress) -> None:
         entries: list[LogEntry] = []

@@ -10,49 +10,9 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from typing import Protocol
 
+from tallymq.raftlog.log import NodeLog
 from tallymq.raftlog.messages import Payload
-
-
-class ShardState(Protocol):
-    """Where a shard's log stands when it is opened; `voted_for` "" means nobody."""
-
-    term: int
-    voted_for: str
-    base_index: int
-    base_term: int
-    last_index: int
-    last_term: int
-
-
-class Log(Protocol):
-    """What is needed of the node's log; `log.NodeLog` says what each of these does."""
-
-    round_open: int
-    round_synced: int
-
-    def append_entry(self, shard: int, index: int, term: int, payload: Sequence[Payload]) -> None:
-        """Append an entry to the open round."""
-
-    def append_truncate(self, shard: int, from_index: int) -> None:
-        """Append to the open round that the shard's log ends before `from_index`."""
-
-    def append_hard_state(self, shard: int, term: int, voted_for: str) -> None:
-        """Append term and vote to the open round."""
-
-    def shard_state(self, shard: int) -> ShardState:
-        """Return where the shard's log stands."""
-
-    def term_at(self, shard: int, index: int) -> int | None:
-        """Return the term of an entry."""
-
-    def round_of(self, shard: int, index: int) -> int:
-        """Return the round an entry was appended in, 0 if it was there when the log was opened."""
-
-    def read_entry(self, shard: int, index: int) -> Payload:
-        """Return the payload of an entry."""
-
 
 EntryHead = tuple[bytes, int, int]
 """An entry as pysyncobj's stock methods look at it: command (never in it), index, term."""
@@ -61,7 +21,7 @@ EntryHead = tuple[bytes, int, int]
 class Journal:
     """The log of one shard. Appending hands bytes to the open round; `synced_index` tells what survives a power cut."""
 
-    def __init__(self, log: Log, shard: int) -> None:
+    def __init__(self, log: NodeLog, shard: int) -> None:
         state = log.shard_state(shard)
         self._log = log
         self._shard = shard

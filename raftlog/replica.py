@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 from tallymq.raftlog.codec import decode_entry
 from tallymq.raftlog.keys import applied_key, decode_applied, encode_applied, state_key
+from tallymq.raftlog.log import NodeLog
 from tallymq.raftlog.messages import Payload
 from tallymq.raftlog.store import Pair, Store
 from tallymq.txn import machine
@@ -26,16 +26,6 @@ PENDING_BYTES_MAX = 32 << 20
 
 _ROUGH_PAIR_BYTES = 200
 """What a pair takes in memory beside its bytes."""
-
-
-class Places(Protocol):
-    """What is needed of the node's log."""
-
-    def location_pair(self, shard: int, index: int) -> tuple[bytes, bytes]:
-        """Return the store's key and value that say where the entry is."""
-
-    def read_entry(self, shard: int, index: int) -> Payload:
-        """Return the payload of an entry."""
 
 
 class Overlay:
@@ -116,7 +106,7 @@ class Replica:
         self,
         shard: int,
         store: Store,
-        log: Places,
+        log: NodeLog,
         on_notices: Callable[[Sequence[Effect]], None] = lambda notices: None,
         *,
         generation: int = 0,
@@ -147,7 +137,7 @@ class Replica:
             results, effects = machine.apply(self.view, entry, metadata_shard=self.shard == METADATA_SHARD)
             self._stamped_ms = entry.stamped_ms
         notices = self._lay(index, effects)
-        self._overlay.write()
+        self.flush_writes()
         if notices:
             self._on_notices(notices)
         return results
@@ -171,11 +161,17 @@ class Replica:
 
     def flush_writes(self) -> bool:
         """Write what a stalled store did not take; True if nothing is left."""
-        return self._overlay.write()
+        if len(self._overlay) == 0:
+            return True
+        if not self._overlay.write():
+            return False
+        # From here on the store knows where the entries are, and the log need not hold them in memory.
+        self._log.applied(self.shard, self.applied_index)
+        return True
 
     def may_apply(self) -> bool:
         """Return whether the next entry may be applied: not while too much lies on top of a stalled store."""
-        return self._overlay.size_bytes < self._pending_bytes_max or self._overlay.write()
+        return self._overlay.size_bytes < self._pending_bytes_max or self.flush_writes()
 
     @property
     def pending_bytes(self) -> int:

@@ -89,6 +89,9 @@ class MemoryLog:
     def read_entry(self, shard, index):
         return self._shards[shard].entries[index - 1][1]
 
+    def applied(self, shard, index) -> None:
+        """Nothing to forget here."""
+
     def location_pair(self, shard, index):
         return b"\x03%d/%d" % (shard, index), b"somewhere"
 
