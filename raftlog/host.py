@@ -135,7 +135,10 @@ class Host:
     async def stop(self) -> None:
         """Take no more proposals, finish those under way, flush, close; bounded by `stop_ms_max`. Idempotent."""
         if self._stopping is None:
-            self._stopping = asyncio.create_task(self._stop())
+            failed = self._failure is not None
+            if self._failure is None:
+                self._failure = ShardStopped("this node is stopping")
+            self._stopping = asyncio.create_task(self._stop(self._failure, clean=not failed))
         await asyncio.shield(self._stopping)
 
     # What shards, rounds and links ask
@@ -223,19 +226,17 @@ class Host:
         for shard in self.shards.values():
             shard.abandon(str(refusal))
 
-    async def _stop(self) -> None:
-        failed = self._failure is not None
-        if not failed:
-            self._failure = ShardStopped("this node is stopping")
+    async def _stop(self, refusal: ShardStopped, *, clean: bool) -> None:
+        if clean:
             await self._drain()
-            self._shut(self._failure)
+            self._shut(refusal)
         await self._links.stop()
         if self._upkeep_task is not None:
             self._upkeep_task.cancel()
             await asyncio.gather(self._upkeep_task, return_exceptions=True)
         try:
             async with asyncio.timeout(self._settings.stop_ms_max * DRAIN_SHARE / 1000):
-                await self._close(clean=not failed)
+                await self._close(clean=clean)
         except TimeoutError:
             LOG.error("closing took too long; what was acknowledged is on the disk all the same")
         self._keeper.stop()
