@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import IO
 
 import click
-import xxhash
 
+from tallymq._records import message_id, queue_of_key
 from tallymq.cli.command import Group, Run, pass_run
 from tallymq.cli.exits import Exit
 from tallymq.cli.failure import Failure, refused_here
 from tallymq.cli.printer import Column, Item
-from tallymq.cli.record import message_id, record_item, show_body, show_headers
+from tallymq.cli.record import record_item, show_body, show_headers
 from tallymq.cli.tail import Tail
 from tallymq.cli.transaction import transaction_item
 from tallymq.cli.values import duration, header, identity, valid_text
@@ -127,7 +127,7 @@ def _publish(run: Run, topic: str, record: messaging.Record, delay_ms: int) -> I
             header.delivery_times_ms.append(time.time_ns() // 1_000_000 + delay_ms)
         if record.key:
             header.queue_count = _queue_count(run, topic)
-            header.queue = xxhash.xxh64_intdigest(record.key, seed=0) % header.queue_count
+            header.queue = queue_of_key(record.key, header.queue_count)
         request = messaging.PublishRequest(
             identity=messaging.FrameIdentity(instance=instance, sequence=sequence),
             batches=[messaging.Batch(header=header, records=messaging.RecordBatch(records=[record]))],
@@ -140,7 +140,7 @@ def _publish(run: Run, topic: str, record: messaging.Record, delay_ms: int) -> I
             continue
         stored = reply.batches[0]
         return {
-            "message_id": message_id(reply.identity.instance, reply.identity.sequence, 0).hex(),
+            "message_id": message_id(reply.identity.instance, reply.identity.sequence, 0),
             "topic": topic,
             "queue": stored.queue,
             "offset": stored.first_offset if stored.visible_count else None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 
+from tallymq._records import message_id
 from tallymq.cli.printer import Item
 from tallymq.cli.values import plain_text, time_text
 from tallymq.proto import messaging_pb2 as messaging
@@ -48,11 +49,6 @@ def record_item(record: messaging.Record) -> Item:
     }
 
 
-def message_id(instance: int, sequence: int, position: int) -> bytes:
-    """Return the 16 bytes of a message id: instance, sequence, position, big-endian."""
-    return instance.to_bytes(8, "big") + sequence.to_bytes(4, "big") + position.to_bytes(4, "big")
-
-
 def delivery_items(delivery: messaging.Delivery) -> list[Item]:
     """Return the messages of a delivery as `-o json` prints them, in order."""
     items: list[Item] = []
@@ -60,7 +56,7 @@ def delivery_items(delivery: messaging.Delivery) -> list[Item]:
         position = delivery.positions[place] if delivery.positions else delivery.first_position + place
         items.append(
             {
-                "message_id": message_id(delivery.instance, delivery.sequence, position).hex(),
+                "message_id": message_id(delivery.instance, delivery.sequence, position),
                 "topic": delivery.topic,
                 "queue": delivery.queue,
                 "offset": delivery.first_offset + place,

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -168,3 +169,21 @@ def test_values_are_shown_as_people_read_them() -> None:
 
 def test_addresses_are_read_with_the_usual_port() -> None:
     assert servers("a, b:8070,[::1]:9000,a") == ("a:7070", "b:8070", "[::1]:9000")
+
+
+@pytest.mark.parametrize("dialect", ["sqlite", "postgresql", "mysql", "mariadb"])
+def test_migrate_prints_statements_that_a_database_reads(bare: Tallymq, dialect: str) -> None:
+    printed = bare("migrate", dialect)
+    assert printed.code == 0
+    made = [line for line in printed.out.splitlines() if line.startswith("CREATE TABLE IF NOT EXISTS tallymq_")]
+    assert len(made) == printed.out.count(";\n") >= 2
+    assert [item["sql"] for item in bare("migrate", dialect, "-o", "json").data] == [sql[:-1] for sql in made]
+
+
+def test_the_sqlite_tables_can_be_made_twice(bare: Tallymq) -> None:
+    script = bare("migrate", "sqlite").out
+    with sqlite3.connect(":memory:") as database:
+        database.executescript(script + script)
+        names = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    assert {"tallymq_txn", "tallymq_inbox"} <= names
+    database.close()
