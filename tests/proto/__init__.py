@@ -1,0 +1,1 @@
+"""The wire: its promises to programs we do not know."""
