@@ -15,7 +15,7 @@ from tallymq.txn import bits, keys
 from tallymq.txn.commands import Acknowledge, Extend, LeasedRange, NegativeAcknowledge
 from tallymq.txn.draft import Draft
 from tallymq.txn.outcomes import RangesDone, Refusal
-from tallymq.txn.piece import cut_out, delete_piece, overlapping, put_piece, retry_or_bury, within
+from tallymq.txn.piece import LEASE_ENDED, cut_out, delete_piece, overlapping, put_piece, retry_or_bury, within
 from tallymq.txn.state import CursorState, DeadState, GroupState, PieceState, QueueState
 
 
@@ -56,7 +56,7 @@ def negative_acknowledge(draft: Draft, command: NegativeAcknowledge) -> RangesDo
             held.piece,
             held.touched,
             due_ms=due_ms,
-            reason=command.reason,
+            reason=command.reason or LEASE_ENDED,
             dead_letter=command.dead_letter,
         )
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from zlib import crc32
 
+from msgspec.structs import replace
+
 from tallymq.txn import keys
 from tallymq.txn.commands import Prepare, Publish
 from tallymq.txn.draft import Draft
@@ -29,12 +31,50 @@ def known(draft: Draft, frame: Publish | Prepare) -> FrameState | Refusal | None
     identity = frame.identity
     stored = draft.get(keys.frame_key(identity.instance, identity.sequence), FrameState)
     if stored is not None:
-        return stored if _is_same(stored, frame) else Refusal.FRAME_DIFFERS
+        return _remember_longer(draft, stored, frame) if _is_same(stored, frame) else Refusal.FRAME_DIFFERS
     if draft.stamped_ms > identity.deadline_ms:
         return Refusal.DEADLINE_PASSED
     if identity.deadline_ms > draft.stamped_ms + DEADLINE_AHEAD_MS_MAX:
         return Refusal.DEADLINE_TOO_FAR
     return None
+
+
+def _remember_longer(draft: Draft, stored: FrameState, frame: Publish | Prepare) -> FrameState:
+    """Remember a frame that was sent again with a later deadline until that one."""
+    identity = frame.identity
+    deadline_ms = min(identity.deadline_ms, draft.stamped_ms + DEADLINE_AHEAD_MS_MAX)
+    if deadline_ms <= stored.deadline_ms:
+        return stored
+    stored = replace(stored, deadline_ms=deadline_ms)
+    _store(draft, identity.instance, identity.sequence, stored)
+    return stored
+
+
+def _store(draft: Draft, instance: int, sequence: int, state: FrameState) -> None:
+    """Store a frame, and when to forget it, unless half batches of its own are still remembered."""
+    draft.put(keys.frame_key(instance, sequence), state)
+    if state.halves_left == 0:
+        draft.put_timer(state.deadline_ms + 1, keys.Timer.FRAME, keys.half_part(instance, sequence))
+
+
+def forget_half(draft: Draft, source: Source) -> None:
+    """One half batch of a frame is forgotten: with the last one the frame goes, but never before its deadline."""
+    key = keys.frame_key(source.instance, source.sequence)
+    state = draft.get(key, FrameState)
+    assert state is not None, "a frame outlives its half batches"
+    state = replace(state, halves_left=state.halves_left - 1)
+    if state.halves_left == 0 and draft.stamped_ms > state.deadline_ms:
+        draft.delete(key)
+    else:
+        _store(draft, source.instance, source.sequence, state)
+
+
+def forget(draft: Draft, instance: int, sequence: int) -> None:
+    """Forget a frame whose deadline is over; one that was sent again with a later deadline stays."""
+    key = keys.frame_key(instance, sequence)
+    state = draft.get(key, FrameState)
+    if state is not None and state.halves_left == 0 and draft.stamped_ms > state.deadline_ms:
+        draft.delete(key)
 
 
 def _is_same(stored: FrameState, frame: Publish | Prepare) -> bool:
@@ -99,7 +139,7 @@ def sources(draft: Draft, frame: Publish | Prepare, batch_first: int) -> list[So
 
 
 def remember(draft: Draft, frame: Publish | Prepare, batches: list[FrameBatch]) -> FrameState:
-    """Store the frame. A publish frame is forgotten after its deadline, a prepare frame with its last half batch."""
+    """Store the frame: until its deadline, a prepare frame at least as long as its half batches."""
     identity = frame.identity
     prepared = isinstance(frame, Prepare)
     state = FrameState(
@@ -110,11 +150,7 @@ def remember(draft: Draft, frame: Publish | Prepare, batches: list[FrameBatch]) 
         batches=tuple(batches),
         halves_left=len(batches) if prepared else 0,
     )
-    draft.put(keys.frame_key(identity.instance, identity.sequence), state)
-    if not state.halves_left:
-        forget_ms = identity.deadline_ms + 1
-        rest = keys.half_part(identity.instance, identity.sequence)
-        draft.put_timer(forget_ms, keys.Timer.FRAME, rest)
+    _store(draft, identity.instance, identity.sequence, state)
     return state
 
 

@@ -5,6 +5,8 @@ Rule 5: a message is leased to one consumer at a time, and every lease of a grou
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from msgspec.structs import replace
 
 from tallymq.txn import bits, keys
@@ -15,8 +17,8 @@ from tallymq.txn.piece import cut_out, delete_piece, entries_at, put_piece
 from tallymq.txn.state import CursorState, GroupState, Mark, PieceState, QueueEntry, QueueState
 from tallymq.txn.transaction import append_visible
 
-_DUE_AT_ONCE = 64
-"""Waiting pieces looked at in one lease; one that wants more asks again, so the work of a command stays bounded."""
+_CHUNK = 64
+"""Waiting pieces read at once; each holds a message at least, so the records wanted bound them all."""
 
 
 class Room:
@@ -134,12 +136,9 @@ def _lease_waiting(
     found: list[LeasedPiece] = []
     if cursor.waiting == 0:
         return cursor, found
-    start = keys.waiting_key(seat, 0, 0)
-    due = draft.range(start, keys.due_before(start[:-16], draft.stamped_ms), _DUE_AT_ONCE, Mark)
-    for key, _ in due:
+    for last_offset in _due(draft, seat):
         if room.records == 0:
             break
-        last_offset = keys.number_at(key, -8)
         piece = draft.get(keys.piece_key(seat, last_offset), PieceState)
         assert piece is not None, "a waiting key without its piece"
         outstanding = bits.unpack(piece.outstanding)
@@ -156,6 +155,19 @@ def _lease_waiting(
         cursor = replace(cursor, waiting=cursor.waiting - count, leased=cursor.leased + count)
         found += pieces
     return cursor, found
+
+
+def _due(draft: Draft, seat: bytes) -> Iterator[int]:
+    """Yield the last offsets of the pieces whose next attempt is due, longest due first."""
+    start = keys.waiting_key(seat, 0, 0)
+    end = keys.due_before(start[:-16], draft.stamped_ms)
+    while True:
+        due = draft.range(start, end, _CHUNK, Mark)
+        for key, _ in due:
+            yield keys.number_at(key, -8)
+        if len(due) < _CHUNK:
+            return
+        start = due[-1][0] + b"\0"
 
 
 def _lease_new(

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from tallymq.txn import bits, keys, queue, transaction
+from tallymq.txn import bits, frame, keys, queue, transaction
 from tallymq.txn.commands import Expire
 from tallymq.txn.draft import Draft
 from tallymq.txn.outcomes import Expired
 from tallymq.txn.piece import LEASE_ENDED, delete_piece, retry_or_bury
-from tallymq.txn.state import CursorState, FrameState, GroupState, Mark, PieceState
+from tallymq.txn.state import CursorState, GroupState, Mark, PieceState
 
 
 def expire(draft: Draft, command: Expire) -> Expired:
@@ -47,17 +47,10 @@ def _fire(draft: Draft, key: bytes, limit: int) -> int:
     elif timer == keys.Timer.DELAYED:
         queue.release(draft, due_ms, rest)
     elif timer == keys.Timer.FRAME:
-        instance, sequence = keys.half_name(rest)
-        _forget_frame(draft, keys.frame_key(instance, sequence))
+        frame.forget(draft, *keys.half_name(rest))
     else:
         raise ValueError(f"a timer of unknown kind {timer}")
     return 1
-
-
-def _forget_frame(draft: Draft, key: bytes) -> None:
-    state = draft.get(key, FrameState)
-    if state is not None and draft.stamped_ms > state.deadline_ms and state.halves_left == 0:
-        draft.delete(key)
 
 
 def _end_piece(draft: Draft, due_ms: int, rest: bytes) -> None:

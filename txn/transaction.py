@@ -19,7 +19,6 @@ from tallymq.txn.state import (
     Counts,
     DecisionState,
     FrameBatch,
-    FrameState,
     HalfState,
     TimesState,
 )
@@ -44,10 +43,7 @@ TRANSITIONS: dict[TransactionState, dict[Wish, TransactionState]] = {
 """What a decision makes of a transaction. What is not in the table is refused and changes nothing."""
 
 DECIDED_KEPT_MS = 60 * 60 * 1000
-"""A decision whose answer was lost is asked again within seconds, by a check within minutes: an hour is ample. It
-must be longer than a frame is remembered, or a repeated prepare could be stored a second time."""
-
-assert DECIDED_KEPT_MS > frame.DEADLINE_AHEAD_MS_MAX
+"""A decision whose answer was lost is asked again within seconds, by a check within minutes: an hour is ample."""
 
 _REFUSED = {refusal: DecisionOutcome(0, 0, refusal) for refusal in Refusal}
 _AS_ASKED = DecisionOutcome(0, 0)
@@ -251,15 +247,5 @@ def forget(draft: Draft, rest: bytes, limit: int) -> tuple[int, bool]:
         return limit, False
     draft.delete(keys.half_key(index, batch))
     draft.delete(keys.times_key(index, batch))
-    _forget_frame_of(draft, half)
+    frame.forget_half(draft, half.source)
     return len(decisions), True
-
-
-def _forget_frame_of(draft: Draft, half: HalfState) -> None:
-    key = keys.frame_key(half.source.instance, half.source.sequence)
-    state = draft.get(key, FrameState)
-    assert state is not None, "a frame outlives its half batches"
-    if state.halves_left > 1:
-        draft.put(key, replace(state, halves_left=state.halves_left - 1))
-    else:
-        draft.delete(key)

@@ -1,0 +1,27 @@
+"""10,000 random histories against the slow obvious model. `SEED=n` replays one."""
+
+import os
+
+import pytest
+
+from tests.txn.history import STEPS_MIN, History
+
+HISTORIES = 10_000
+BLOCK = 500
+SEED = os.environ.get("SEED", "")
+BLOCKS = [range(int(SEED), int(SEED) + 1)] if SEED else [range(n, n + BLOCK) for n in range(0, HISTORIES, BLOCK)]
+
+
+@pytest.mark.parametrize("seeds", BLOCKS, ids=lambda seeds: f"{seeds.start}-{seeds.stop - 1}")
+def test_random_histories_end_as_the_model_says(seeds: range) -> None:
+    for seed in seeds:
+        try:
+            History(seed).run()
+        except Exception as failure:
+            failure.add_note(f"replay this history with SEED={seed}")
+            raise
+
+
+def test_histories_are_long_and_many_enough() -> None:
+    assert STEPS_MIN >= 30
+    assert SEED or sum(map(len, BLOCKS)) == HISTORIES

@@ -1,0 +1,110 @@
+"""The machine as a whole: pure, total, the same everywhere, and no dearer than what it is asked."""
+
+import ast
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tallymq.txn import commands, machine, queries, transaction
+from tallymq.txn.commands import (
+    CreateTopic,
+    Decide,
+    Decision,
+    EnsureQueue,
+    Entry,
+    Lease,
+    Prepare,
+    Publish,
+    PutGroup,
+)
+from tallymq.txn.outcomes import Refusal
+from tallymq.txn.types import Batch, Identity, Put, Struct, TransactionState
+from tests.support.view import Shard, SortedView
+
+ROOM = Path(machine.__file__).parent
+PURE = {
+    "__future__", "bisect", "collections", "dataclasses", "enum", "msgspec", "struct", "tallymq", "typing", "zlib",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("path", sorted(ROOM.glob("*.py")), ids=lambda path: path.stem)
+def test_the_rules_know_no_clock_chance_or_world(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom):
+            names = [node.module or ""]
+            assert not names[0].startswith("tallymq.") or names[0].startswith("tallymq.txn")
+        assert {name.split(".")[0] for name in names} <= PURE
+
+
+def test_a_command_without_a_rule_stops_the_shard() -> None:
+    class Unheard(Struct, frozen=True, tag=99):
+        """Of another version."""
+
+    with pytest.raises(machine.UnknownCommandError):
+        machine.apply(SortedView(), Entry(1, 1, (Unheard(),)))  # type: ignore[arg-type]
+
+
+def test_every_command_has_a_rule() -> None:
+    kinds = set(commands.Command.__args__)
+    assert kinds == set(machine._FRAMES) | set(machine._COMMANDS)
+
+
+def test_topics_are_the_metadata_shards_alone() -> None:
+    shard = Shard(metadata_shard=False)
+    assert shard.do(CreateTopic("t", (0,), 0, 0)) is Refusal.NOT_METADATA_SHARD
+    for command in (commands.DeleteTopic("t"), commands.UndeleteTopic("t", 1), commands.RemoveTopic("t", 1)):
+        assert shard.do(command) is Refusal.NOT_METADATA_SHARD
+    assert shard.view.items() == []
+
+
+def test_each_transition_is_final() -> None:
+    for state, transitions in transaction.TRANSITIONS.items():
+        for wish, target in transitions.items():
+            assert target is not TransactionState.IN_DOUBT
+            assert transaction.TRANSITIONS[target] == {wish: target}
+            assert state is TransactionState.IN_DOUBT or target is state
+
+
+def test_commands_survive_encoding() -> None:
+    entry = Entry(3, 4, (Prepare(Identity(1, 2, 3), "g", "p", (Batch("t", 0, 1, 1, 0, 1, 2, (5,)),), 6),))
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(entry), type=Entry) == entry
+
+
+def large(count: int) -> int:
+    """Bytes of effects of a frame and its decision."""
+    shard = Shard()
+    shard.do(EnsureQueue("t", 1, 0, 1, 0, 0))
+    batch = Batch("t", 0, 1, count, 0, 4_000_000, 9)
+    written = 0
+    for command in (
+        Publish(Identity(1, 1, shard.now_ms), "", "", (batch,)),
+        Prepare(Identity(1, 2, shard.now_ms), "g", "p", (batch,), 6000),
+        Decide("g", "p", "call", (Decision(3, 0, 1, 2, (1 << count) - 1, 0),)),
+    ):
+        _, effects = machine.apply(shard.view, Entry(shard.index + 1, shard.now_ms, (command,)))
+        written += sum(len(effect.value) for effect in effects if isinstance(effect, Put))
+        shard.do(command)
+    assert queries.queue(shard.view, "t", 0).next_offset == 2 * count
+    return written
+
+
+def test_a_frame_costs_the_same_whatever_it_holds() -> None:
+    # Bits are what grows: an eighth of a byte a record, for the committed set and for who decided.
+    assert large(16_384) - large(16) < 2 * 16_384 // 8 + 64
+
+
+def test_no_value_grows_with_the_messages_a_group_has_had() -> None:
+    shard = Shard()
+    shard.do(EnsureQueue("t", 1, 0, 1, 0, 0))
+    shard.do(PutGroup("g", 3, 30_000, 1000, 8000))
+    sizes = []
+    for sequence in range(400):
+        batch = Batch("t", 0, 1, 1, 0, 10, 9)
+        shard.do(Publish(Identity(1, sequence, shard.now_ms), "", "", (batch,)))
+        (piece,) = shard.do(Lease("g", "t", 0, 1, 10, 1000, 0, False)).pieces
+        shard.do(commands.Acknowledge("g", (commands.LeasedRange("t", 0, piece.lease, sequence, 1),)))
+        sizes.append(max(len(value) for _, value in shard.view.items()))
+    assert max(sizes) <= sizes[0] + 8
+    assert sum(key.startswith((b"C", b"P", b"V")) for key, _ in shard.view.items()) == 1
