@@ -37,7 +37,7 @@ build/rooms.txt: FORCE
 setup: .venv/installed ## Make .venv with TallyMQ and the development tools
 
 demo: .venv/installed ## The main job on one node: two SQLite banks, kill -9, the sum to the yuan
-	@$(BIN)/python examples/bank/demo.py
+	@PYTHONPATH='$(CURDIR)/examples/bank' $(BIN)/python examples/bank/demo.py
 
 # LONG=1: 20,000 transfers and at least 100 kills.
 demo-cluster: .venv/installed ## The main job on three nodes, PostgreSQL and MariaDB (LONG=1: the long run)

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
-from tests.support.nodes import Cluster
 
 from benchmarks import report
 from benchmarks.measure import Figures, run_load
 from benchmarks.trial.run import run_trial
+from tests.support.nodes import Cluster
 
 RESULTS = Path(__file__).resolve().parent.parent / "build" / "bench"
 # The backlog that is consumed holds what the publish row stored, but not more than this.
@@ -92,7 +92,7 @@ def parse() -> argparse.Namespace:
 def main() -> int:
     """Exit code 1 where a row failed."""
     options = parse()
-    console = Console()
+    console = report.make_console()
     old = report.load(options.against) if options.against else None
     with tempfile.TemporaryDirectory(prefix="tallymq-bench-", dir=options.folder) as folder:
         rows = measure_all(Path(folder), options, console)

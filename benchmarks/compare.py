@@ -3,9 +3,7 @@
 import sys
 from pathlib import Path
 
-from rich.console import Console
-
-from benchmarks.report import load, print_comparison
+from benchmarks.report import load, make_console, print_comparison
 
 
 def main() -> int:
@@ -18,7 +16,7 @@ def main() -> int:
     except (OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 2
-    print_comparison(old, new, Console())
+    print_comparison(old, new, make_console())
     return 0
 
 

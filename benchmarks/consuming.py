@@ -45,14 +45,20 @@ class Subscription:
         credit = messaging_pb2.Credit(records=CREDIT_RECORDS, record_bytes=CREDIT_BYTES)
         self._outgoing.put_nowait(messaging_pb2.SubscribeRequest(credit=credit))
 
-    async def deliveries(self) -> AsyncIterator[frames_pb2.Delivery]:
-        """What arrives, each already acknowledged (the answer may be on its way)."""
+    @property
+    def is_settled(self) -> bool:
+        """True if every acknowledgement is answered."""
+        return self._answered == self._sent
+
+    async def replies(self) -> AsyncIterator[frames_pb2.Delivery | None]:
+        """Each delivery, its acknowledgement already sent, and None for each answer to one."""
         while (encoded := await self._call.read()) is not grpc.aio.EOF:
             reply = frames_pb2.SubscribeReply.FromString(encoded)
             if reply.HasField("refusal"):
                 raise RuntimeError(f"{reply.refusal.code} {reply.refusal.name}: {reply.refusal.message}")
             if reply.HasField("lease"):
                 self._answered += 1
+                yield None
                 continue
             delivery = reply.delivery
             if google_crc32c.value(delivery.records) != delivery.crc32c:
@@ -75,11 +81,9 @@ class Subscription:
         self._outgoing.put_nowait(messaging_pb2.SubscribeRequest(credit=credit))
 
     async def close(self) -> None:
-        """Ends the stream once all acknowledgements are answered."""
+        """Ends the stream."""
         self._outgoing.put_nowait(None)
         await self._writing
-        while self._answered < self._sent and (encoded := await self._call.read()) is not grpc.aio.EOF:
-            self._answered += frames_pb2.SubscribeReply.FromString(encoded).HasField("lease")
         self._call.cancel()
         await self._channel.close()
 
@@ -100,35 +104,56 @@ async def consume(
     """Reads and acknowledges this many records of a backlog. Raises TimeoutError after ten times seconds_max."""
     subscriptions = await subscribe(address, topic, f"bench-{os.urandom(4).hex()}", earliest=True)
     window = Window()
-    enough = asyncio.Event()
 
-    async def read(subscription: Subscription) -> None:
-        subscription.start()
-        async for delivery in subscription.deliveries():
-            window.note(delivery.count, len(delivery.records), 0.0)
-            if window.operations >= records:
-                enough.set()
+    def note(delivery: frames_pb2.Delivery) -> None:
+        window.note(delivery.count, len(delivery.records), 0.0)
 
     cpu, begin = time.process_time(), announce("begin")
-    readers = [asyncio.create_task(read(subscription)) for subscription in subscriptions]
-    stopped = asyncio.create_task(enough.wait())
-    done, _ = await asyncio.wait([stopped, *readers], timeout=10 * seconds_max, return_when=asyncio.FIRST_COMPLETED)
-    if stopped not in done:
-        for reader in done:
-            await reader
-        raise TimeoutError(f"{window.operations} of {records} records came")
-    await end_all(readers, subscriptions)
+    readers, done = read_all(subscriptions, note, lambda: window.operations >= records)
+    await wait_for_all(readers, done, 10 * seconds_max, lambda: f"{window.operations} of {records} records came")
     seconds, cpu = announce("end") - begin, time.process_time() - cpu
+    await end_all(readers, subscriptions)
     return window.summary(seconds, cpu)
 
 
+def read_all(
+    subscriptions: list[Subscription], note: Callable[[frames_pb2.Delivery], None], is_all: Callable[[], bool]
+) -> tuple[list[asyncio.Task[None]], asyncio.Event]:
+    """Starts reading; the event comes once all is there and every acknowledgement is answered."""
+    done = asyncio.Event()
+
+    async def read(subscription: Subscription) -> None:
+        subscription.start()
+        async for delivery in subscription.replies():
+            if delivery is not None:
+                note(delivery)
+            if is_all() and all(each.is_settled for each in subscriptions):
+                done.set()
+
+    return [asyncio.create_task(read(subscription)) for subscription in subscriptions], done
+
+
+async def wait_for_all(
+    readers: list[asyncio.Task[None]], done: asyncio.Event, timeout_s: float, progress: Callable[[], str]
+) -> None:
+    """Waits for the event. Raises what a reader raised, or TimeoutError."""
+    stopped = asyncio.create_task(done.wait())
+    ended, _ = await asyncio.wait([stopped, *readers], timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+    if stopped in ended:
+        return
+    stopped.cancel()
+    for reader in ended:
+        await reader
+    raise TimeoutError(progress())
+
+
 async def end_all(readers: list[asyncio.Task[None]], subscriptions: list[Subscription]) -> None:
-    """Stops reading; waits for the answers to all acknowledgements."""
+    """Ends the streams and what reads them."""
+    for subscription in subscriptions:
+        await subscription.close()
     for reader in readers:
         reader.cancel()
     await asyncio.gather(*readers, return_exceptions=True)
-    for subscription in subscriptions:
-        await subscription.close()
 
 
 async def end_to_end(
@@ -140,18 +165,13 @@ async def end_to_end(
     count = int(rate * seconds)
     due: dict[bytes, float] = {}
     window = Window()
-    all_there = asyncio.Event()
 
-    async def read(subscription: Subscription) -> None:
-        subscription.start()
-        async for delivery in subscription.deliveries():
-            arrived = time.perf_counter()
-            for record in messaging_pb2.RecordBatch.FromString(delivery.records).records:
-                window.note(1, len(record.body), arrived - due.pop(record.body[:8]))
-            if window.operations == count:
-                all_there.set()
+    def note(delivery: frames_pb2.Delivery) -> None:
+        arrived = time.perf_counter()
+        for record in messaging_pb2.RecordBatch.FromString(delivery.records).records:
+            window.note(1, len(record.body), arrived - due.pop(record.body[:8]))
 
-    readers = [asyncio.create_task(read(subscription)) for subscription in subscriptions]
+    readers, done = read_all(subscriptions, note, lambda: window.operations == count)
     leaders = await find_leaders(address, topic)
     channels = {leader: open_channel(leader) for leader in dict.fromkeys(leaders)}
     calls = {leader: channel.stream_stream("/tallymq.v1.Messaging/Produce")() for leader, channel in channels.items()}
@@ -164,7 +184,7 @@ async def end_to_end(
         mark = number.to_bytes(8, "big")
         due[mark] = start
         await calls[leaders[queue]].write(single(topic, queue, len(leaders), number + 1, mark))
-    await asyncio.wait_for(all_there.wait(), timeout=10 * seconds)
+    await wait_for_all(readers, done, 10 * seconds, lambda: f"{len(due)} messages never came")
     taken, cpu = announce("end") - begin, time.process_time() - cpu
     await end_all(readers, subscriptions)
     for call, drained in zip(calls.values(), drains, strict=True):

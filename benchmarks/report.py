@@ -15,7 +15,15 @@ from rich.table import Table
 from benchmarks.measure import OTHERS_CORES_MAX, Figures
 
 FORMAT = 1
+# In a file or a pipe there is no width to fit into.
+COLUMNS_MIN = 150
 Run = Mapping[str, Any]
+
+
+def make_console() -> Console:
+    """Where the tables go."""
+    console = Console()
+    return console if console.is_terminal else Console(width=max(console.width, COLUMNS_MIN))
 
 
 def processor() -> str:
