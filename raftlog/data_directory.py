@@ -34,7 +34,7 @@ class DataDirectory:
     """An opened data directory. Every error of opening is a DirectoryRefused whose text is one clear sentence."""
 
     def __init__(self, folder: Path, *, node: str, cluster: str, free_bytes_min: int = 0) -> None:
-        """Lock the folder, made if missing, and check whose it is; nothing is changed if it is refused.
+        """Lock the folder, made if missing, and check whose it is; a refused one keeps what it held.
 
         DirectoryInUse, DirectoryOfAnotherNode, DirectoryFormatUnknown, or DirectoryFull where fewer than
         `free_bytes_min` bytes of disk are free.

@@ -108,6 +108,13 @@ class RocksStore:
         except Exception as error:
             raise _failure("flush", error) from error
 
+    def compact(self) -> None:
+        """Merge everything; for after large deletions, in a thread."""
+        try:
+            self._open().compact_range(None, None)
+        except Exception as error:
+            raise _failure("compact", error) from error
+
     def close(self) -> None:
         """Flush and close."""
         if self._database is not None:
