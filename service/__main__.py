@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import structlog
 
@@ -84,7 +85,8 @@ async def run(settings: ServerSettings) -> int:
     sys.stdout.flush()
     log.info("ready", node=settings.node, cluster=settings.cluster, listen=str(node.address))
     stopping = asyncio.ensure_future(stop.wait())
-    await asyncio.wait({stopping, node.failed}, return_when=asyncio.FIRST_COMPLETED)
+    waits: set[asyncio.Future[Any]] = {stopping, node.failed}
+    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
     if node.failed.done():
         _complain(f"the node stopped: {node.failed.result()}")
         await node.stop(grace_seconds=0)
@@ -98,8 +100,8 @@ async def run(settings: ServerSettings) -> int:
 def ready_line(node: Node) -> str:
     """Return the one line for people: that it is ready, and what to type next."""
     default = str(node.address) == "127.0.0.1:7070"
-    variable = "" if default else f"TALLYMQ_URL=tally://{node.address} "
-    return f"TallyMQ {node.settings.node} is ready on {node.address}. Type next: {variable}tallymq topic create hello\n"
+    where = "" if default else f" --server {node.address}"
+    return f"TallyMQ {node.settings.node} is ready on {node.address}. Type next: tallymq{where} topic create hello\n"
 
 
 def _handle_signals(stop: asyncio.Event) -> None:

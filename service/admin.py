@@ -6,13 +6,12 @@ import asyncio
 from collections.abc import Callable
 from importlib.metadata import version
 
-import grpc
 import structlog
 
 from tallymq.proto import admin_pb2, frames_pb2
 from tallymq.service import admin_replies as replies
 from tallymq.service.admin_transactions import AdminTransactions
-from tallymq.service.calls import Calls, Draining
+from tallymq.service.calls import Calls, Draining, GenericHandler
 from tallymq.service.cluster import Cluster
 from tallymq.service.consumers import Consumers
 from tallymq.service.delivery import deliveries_of
@@ -24,6 +23,7 @@ from tallymq.service.validation import DELAY_MS_MAX, LEASE_MS_MAX, LEASE_MS_MIN,
 from tallymq.txn import queries
 from tallymq.txn.answers import DeadLetterInfo, TopicInfo
 from tallymq.txn.commands import Barrier, CreateTopic, DeleteTopic, PutGroup
+from tallymq.txn.outcomes import LeasedPiece
 
 SERVICE = "tallymq.v1.Admin"
 QUEUE_COUNT_DEFAULT, QUEUE_COUNT_MAX = 4, 1_024
@@ -57,7 +57,7 @@ class Admin:
         self._metrics = metrics
         self._draining = draining
 
-    def handler(self) -> grpc.GenericRpcHandler:
+    def handler(self) -> GenericHandler:
         """Return the methods for a gRPC server."""
         calls = Calls(SERVICE, self._metrics, self._draining)
         calls.unary("CreateTopic", admin_pb2.CreateTopicRequest, self.create_topic)
@@ -195,7 +195,8 @@ class Admin:
             offset = max(info.next_offset - request.from_end, info.first_offset)
         await self._wait_for_message(shard.number, topic.name, request.queue, offset, request.wait_ms)
         pieces = queries.browse(shard.view, topic.name, request.queue, offset, request.records_max or LIMIT_DEFAULT)
-        fitting, size = [], 0
+        fitting: list[LeasedPiece] = []
+        size = 0
         for piece in pieces:
             size += piece.reference.length
             if fitting and size > BROWSE_BYTES_MAX:

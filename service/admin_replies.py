@@ -9,8 +9,15 @@ from tallymq.service.cluster import Cluster, Shard
 from tallymq.txn import queries
 from tallymq.txn.answers import DeadLetterInfo, GroupInfo, HalfInfo, TopicInfo
 from tallymq.txn.commands import PutGroup
+from tallymq.txn.types import TransactionState
 
 PAGE = 1_000
+
+_STATES = {
+    TransactionState.IN_DOUBT: admin_pb2.TRANSACTION_STATE_IN_DOUBT,
+    TransactionState.COMMITTED: admin_pb2.TRANSACTION_STATE_COMMITTED,
+    TransactionState.ROLLED_BACK: admin_pb2.TRANSACTION_STATE_ROLLED_BACK,
+}
 
 
 def topic(info: TopicInfo, cluster: Cluster, *, with_queues: bool) -> admin_pb2.Topic:
@@ -114,7 +121,7 @@ def transaction(half: HalfInfo, bit: int, shard_number: int) -> admin_pb2.Transa
             instance=half.instance,
             sequence=half.sequence,
         ),
-        state=admin_pb2.TransactionState.ValueType(half.state(bit)),
+        state=_STATES[half.state(bit)],
         topic=half.topic,
         queue=half.queue,
         producer_group=half.producer_group,

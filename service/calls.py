@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -16,6 +16,10 @@ from tallymq.service.fields import decode
 from tallymq.service.metrics import Metrics
 
 Context = grpc.aio.ServicerContext[Any, Any]
+GenericHandler = Any
+"""What gRPC calls a generic handler; the stubs for it differ between versions."""
+END: Any = grpc.aio.EOF  # type: ignore[attr-defined]
+"""What reading a stream gives once the client has said all."""
 _Request = TypeVar("_Request", bound=Message)
 
 log = structlog.get_logger("tallymq.service")
@@ -35,7 +39,7 @@ class Draining:
 
 def principal_of(context: Context) -> str:
     """Return the common name of the client's certificate, "" without one."""
-    names: Sequence[bytes] = context.auth_context().get("x509_common_name", ())
+    names = list(context.auth_context().get("x509_common_name", ()))
     return names[0].decode("utf-8", "replace") if names else ""
 
 
@@ -51,7 +55,7 @@ class Calls:
         self._service = service
         self._metrics = metrics
         self._draining = draining
-        self._methods: dict[str, grpc.RpcMethodHandler] = {}
+        self._methods: dict[str, Any] = {}
 
     def unary(
         self,
@@ -88,7 +92,7 @@ class Calls:
 
         self._methods[name] = grpc.stream_stream_rpc_method_handler(call, None, None)
 
-    def handler(self) -> grpc.GenericRpcHandler:
+    def handler(self) -> GenericHandler:
         """Return what a gRPC server is given."""
         return grpc.method_handlers_generic_handler(self._service, self._methods)
 

@@ -79,6 +79,10 @@ class ShardChecks:
             except Refused as refused:
                 log.info("checks wait", shard=self._shard.number, refusal=refused.name)
                 self.alarm.set_due(self._cluster.now_ms() + RETRY_MS)
+            except Exception:
+                # Whatever it was, what is due must still be looked at later.
+                log.exception("checks failed", shard=self._shard.number)
+                self.alarm.set_due(self._cluster.now_ms() + RETRY_MS)
 
     async def revive(self, group: str) -> None:
         """Ask a group again about all that nobody answered before, at the pace its producers answer."""

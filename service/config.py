@@ -50,7 +50,7 @@ def _from_file(file: Path) -> dict[str, Any]:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{file}: {error}") from None
-    values = {}
+    values: dict[str, Any] = {}
     for key, value in document.items():
         where = f"{file}, line {line_of(text, key)}"
         setting = _known(key, where)
@@ -74,7 +74,22 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     return values
 
 
-OTHER_VARIABLES = frozenset({"TALLYMQ_CONFIG", "TALLYMQ_URL", "TALLYMQ_NO_SKIPS"})
+OTHER_VARIABLES = frozenset(
+    PREFIX + name
+    for name in (
+        "CONFIG",
+        "SERVER",
+        "OPERATOR",
+        "COMPLETE",
+        "TLS_CA",
+        "TLS_CERT",
+        "TLS_KEY",
+        "TIMEOUT",
+        "OUTPUT",
+        "NO_SKIPS",
+        "URL",
+    )
+)
 """Variables of the same prefix that are not settings of the server."""
 
 
@@ -232,17 +247,17 @@ def _check_together(settings: ServerSettings) -> None:
 
 def _check_files(settings: ServerSettings) -> None:
     together = (
-        ("tls_certificate", settings.tls_certificate, "tls_key", settings.tls_key),
+        ("server_certificate", settings.server_certificate, "server_key", settings.server_key),
         ("peer_certificate", settings.peer_certificate, "peer_key", settings.peer_key),
         ("peer_certificate", settings.peer_certificate, "peer_ca", settings.peer_ca),
     )
     for first, one, second, other in together:
         if (one is None) != (other is None):
             raise SettingsError(f"{first} and {second} must be given together")
-    if settings.tls_client_required and settings.tls_client_ca is None:
-        raise SettingsError("tls_client_required needs tls_client_ca")
-    if settings.tls_client_ca is not None and settings.tls_certificate is None:
-        raise SettingsError("tls_client_ca needs tls_certificate")
+    if settings.client_certificate_required and settings.client_ca is None:
+        raise SettingsError("client_certificate_required needs client_ca")
+    if settings.client_ca is not None and settings.server_certificate is None:
+        raise SettingsError("client_ca needs server_certificate")
     for setting in SETTINGS:
         path = getattr(settings, setting.key)
         if setting.unit == "PEM" and path is not None and not path.is_file():
@@ -253,7 +268,7 @@ def _check_secure(settings: ServerSettings) -> None:
     """Refuse to be reached from other machines without TLS."""
     advice = "give certificates (`tallymq certs` makes some) or say --insecure"
     for key, address in (("listen", settings.listen), ("listen_metrics", settings.listen_metrics)):
-        if not is_loopback(address.host) and settings.tls_certificate is None:
+        if not is_loopback(address.host) and settings.server_certificate is None:
             raise SettingsError(f"{key} is {address}, beyond loopback, without TLS: {advice}")
     if len(settings.members) > 1 and settings.peer_certificate is None:
         hosts = [settings.listen_peers.host, *(member.peer.host for member in settings.members)]

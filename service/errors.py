@@ -22,7 +22,7 @@ DOMAIN = "tallymq"
 STATUS: dict[str, grpc.StatusCode] = {code.name: code for code in grpc.StatusCode}
 
 
-class Refused(Exception):
+class Refused(Exception):  # noqa: N818 - a refusal is no error of ours
     """A request was refused. `name` is of the table; `detail` says what exactly, for a person, never with a body."""
 
     def __init__(self, name: str, detail: str = "", leader_address: str = "") -> None:
@@ -114,11 +114,11 @@ def errors_page() -> str:
         "# Errors",
         "",
         "Every refusal has a stable code and name. *Definite* means that what was asked certainly did not happen;",
-        "otherwise it may have happened, and the same request can be sent again: it is done once. *Retryable* means that",
-        "the same request may succeed later. `tallymq explain CODE` prints the same on the command line.",
+        "otherwise it may have happened, and the same request can be sent again: it is done once. *Retryable* means",
+        "that the same request may succeed later. `tallymq explain CODE` prints the same on the command line.",
         "",
-        "On unary calls the status carries `google.rpc.ErrorInfo` (`reason` is the name, `domain` is `tallymq`, metadata",
-        "`code`, `definite`, `retryable`, `hint`, `leader_address`); on streams a `Refusal` carries the same.",
+        "On unary calls the status carries `google.rpc.ErrorInfo` (`reason` is the name, `domain` is `tallymq`,",
+        "metadata `code`, `definite`, `retryable`, `hint`, `leader_address`); on streams a `Refusal` carries the same.",
         "",
     ]
     for row in BY_NAME.values():

@@ -6,9 +6,9 @@ Only when lengths differ is the request walked field by field.
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 
 from tallymq.service.errors import Refused
@@ -33,7 +33,7 @@ def decode(message_type: type[_Message], raw: bytes, packed_singles: bool = Fals
     return message
 
 
-def refuse_repeated(descriptor: Descriptor, raw: bytes) -> None:
+def refuse_repeated(descriptor: Any, raw: bytes) -> None:  # noqa: ANN401 - two classes
     """Raise Refused REPEATED_FIELD if a singular field of `raw`, or of a message within it, stands twice."""
     seen: set[str] = set()
     for number, wire_type, start, end in _walk(raw):

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import grpc
 from google.protobuf.message import Message
 
 from tallymq.proto import frames_pb2, messaging_pb2
-from tallymq.service.calls import Calls, Context, Draining
+from tallymq.service.calls import Calls, Context, Draining, GenericHandler
 from tallymq.service.checks import Checks
 from tallymq.service.cluster import Cluster
 from tallymq.service.consumers import Consumers
@@ -37,7 +36,7 @@ class Messaging:
     produce_frames_max: int
     produce_bytes_max: int
 
-    def handler(self) -> grpc.GenericRpcHandler:
+    def handler(self) -> GenericHandler:
         """Return the methods for a gRPC server."""
         calls = Calls(SERVICE, self.metrics, self.draining)
         calls.unary("Publish", frames_pb2.PublishRequest, self.publish, packed_singles=True)

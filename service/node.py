@@ -14,6 +14,7 @@ from typing import Any
 import grpc
 import structlog
 from google.protobuf.descriptor_pool import DescriptorPool
+from grpc_health.v1 import _async as aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
@@ -66,7 +67,7 @@ class Node:
         self.parts: Parts | None = None
         self._start_host = start_host
         self._metrics = Metrics()
-        self._health = health.aio.HealthServicer()
+        self._health = aio.HealthServicer()
         self._server = grpc.aio.server(options=GRPC_OPTIONS)
         self._pages = Pages(self._metrics.page, self._report)
         self._is_draining = False
@@ -142,18 +143,18 @@ class Node:
 
     def _credentials(self) -> grpc.ServerCredentials | None:
         settings = self.settings
-        if settings.tls_certificate is None or settings.tls_key is None:
+        if settings.server_certificate is None or settings.server_key is None:
             return None
-        pair = (settings.tls_key.read_bytes(), settings.tls_certificate.read_bytes())
-        ca = settings.tls_client_ca.read_bytes() if settings.tls_client_ca is not None else None
-        return grpc.ssl_server_credentials([pair], ca, settings.tls_client_required)
+        pair = (settings.server_key.read_bytes(), settings.server_certificate.read_bytes())
+        ca = settings.client_ca.read_bytes() if settings.client_ca is not None else None
+        return grpc.ssl_server_credentials([pair], ca, settings.client_certificate_required)
 
     def _pages_tls(self) -> ssl.SSLContext | None:
         settings = self.settings
-        if settings.tls_certificate is None or is_loopback(settings.listen_metrics.host):
+        if settings.server_certificate is None or is_loopback(settings.listen_metrics.host):
             return None
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        context.load_cert_chain(settings.tls_certificate, settings.tls_key)
+        context.load_cert_chain(settings.server_certificate, settings.server_key)
         return context
 
     async def _wait_for_leadership(self) -> None:
@@ -162,7 +163,7 @@ class Node:
             return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(READY_SECONDS_MAX):
-                while not all(shard.is_leader for shard in self.host.shards.values()):
+                while not all(shard.is_leader for shard in self.host.shards.values()):  # noqa: ASYNC110 - once, at start
                     await asyncio.sleep(0.005)
 
     def _put_together(self) -> Parts:

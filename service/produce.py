@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
-import grpc
-
 from tallymq.proto import frames_pb2, messaging_pb2
-from tallymq.service.calls import Context, Draining, log
+from tallymq.service.calls import END, Context, Draining, log
 from tallymq.service.errors import Refused, from_exception, to_message
 from tallymq.service.fields import decode
 from tallymq.service.frames import Frames, Pending
@@ -17,7 +15,7 @@ from tallymq.txn.outcomes import Result
 
 
 class ProduceStream:
-    """Reads frames while fewer than `frames_max` frames and `bytes_max` bytes are under way; one task writes replies."""
+    """Reads while fewer than `frames_max` frames and `bytes_max` bytes are under way; one task writes replies."""
 
     def __init__(
         self,
@@ -68,7 +66,7 @@ class ProduceStream:
         while True:
             await self._room.wait()
             raw = await context.read()
-            if raw is grpc.aio.EOF:
+            if raw is END:
                 return
             self._take(raw)
 

@@ -7,10 +7,8 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import grpc
-
 from tallymq.proto import frames_pb2, messaging_pb2
-from tallymq.service.calls import Context, Draining
+from tallymq.service.calls import END, Context, Draining
 from tallymq.service.errors import Refused
 from tallymq.service.fields import decode
 from tallymq.service.validation import bits_of, check_name, check_present, check_text
@@ -180,7 +178,7 @@ class Sessions:
 async def read_hello(context: Context, principal: str, budget: int) -> Session:
     """Return the session that the first message opens; raises Refused."""
     raw = await context.read()
-    if raw is grpc.aio.EOF:
+    if raw is END:
         raise Refused("STREAM_OUT_OF_ORDER", "the stream ended before it began")
     request = decode(messaging_pb2.SessionRequest, raw)
     if request.WhichOneof("request") != "hello":
@@ -211,7 +209,7 @@ async def serve(session: Session, context: Context, draining: Draining, on_answe
 async def _read(session: Session, context: Context, on_answer: Callable[[Answer], None]) -> None:
     while True:
         raw = await context.read()
-        if raw is grpc.aio.EOF:
+        if raw is END:
             return
         request = decode(messaging_pb2.SessionRequest, raw)
         kind = request.WhichOneof("request")

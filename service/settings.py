@@ -58,10 +58,10 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("members", "members", "", "", "All nodes of the cluster, this one among them; none for a single node."),
     _integer("shards", 4, "shards", 1, 4_096, "Raft groups; fixed when the cluster is made."),
     Setting("insecure", "flag", False, "", "Allow listening beyond loopback without TLS."),
-    Setting("tls_certificate", "path", "", "PEM", "Certificate of this node for clients."),
-    Setting("tls_key", "path", "", "PEM", "Its private key."),
-    Setting("tls_client_ca", "path", "", "PEM", "Certificate authority of clients' certificates."),
-    Setting("tls_client_required", "flag", False, "", "Refuse clients without a certificate of `tls_client_ca`."),
+    Setting("server_certificate", "path", "", "PEM", "Certificate of this node for clients."),
+    Setting("server_key", "path", "", "PEM", "Its private key."),
+    Setting("client_ca", "path", "", "PEM", "Certificate authority of clients' certificates."),
+    Setting("client_certificate_required", "flag", False, "", "Refuse clients without a certificate of `client_ca`."),
     Setting("peer_certificate", "path", "", "PEM", "Certificate of this node for peers; its CN is the node's name."),
     Setting("peer_key", "path", "", "PEM", "Its private key."),
     Setting("peer_ca", "path", "", "PEM", "Certificate authority of all nodes."),
@@ -122,10 +122,10 @@ class ServerSettings:
     members: tuple[MemberSetting, ...]
     shards: int
     insecure: bool
-    tls_certificate: Path | None
-    tls_key: Path | None
-    tls_client_ca: Path | None
-    tls_client_required: bool
+    server_certificate: Path | None
+    server_key: Path | None
+    client_ca: Path | None
+    client_certificate_required: bool
     peer_certificate: Path | None
     peer_key: Path | None
     peer_ca: Path | None
@@ -158,10 +158,10 @@ def configuration_page() -> str:
     lines = [
         "# Configuration",
         "",
-        "`tallymqd` without arguments runs one node with the defaults below. `tallymqd --config node.toml` reads a TOML",
-        "file whose keys are the names below; an environment variable goes before the file, and a command-line option",
-        "(`--node`, `--data`, `--listen`, `--listen-peers`, `--listen-metrics`, `--insecure`, `--set KEY=VALUE`) before",
-        "both. An unknown key or a bad value is an error that names the line; then nothing starts.",
+        "`tallymqd` without arguments runs one node with the defaults below. `tallymqd --config node.toml` reads a",
+        "TOML file whose keys are the names below; an environment variable goes before the file, and an option of the",
+        "command line (`--node`, `--data`, `--listen`, `--listen-peers`, `--listen-metrics`, `--insecure`,",
+        "`--set KEY=VALUE`) before both. An unknown key or a bad value is an error naming the line; nothing starts then.",
         "",
         "| key | default | unit | allowed | environment | meaning |",
         "| --- | --- | --- | --- | --- | --- |",
@@ -176,8 +176,8 @@ def configuration_page() -> str:
     lines += [
         "",
         "Ports: 7070 clients, 7071 peers, 7072 metrics and health, all on loopback unless told otherwise. Listening",
-        "beyond loopback without TLS is refused unless `insecure` is set. Where clients need TLS and metrics are served",
-        "beyond loopback, metrics use the same certificate.",
+        "beyond loopback without TLS is refused unless `insecure` is set. Where clients need TLS and metrics are",
+        "served beyond loopback, metrics use the same certificate.",
         "",
         "A node of a cluster:",
         "",

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-
-import grpc
+from typing import Any
 
 from tallymq.proto import frames_pb2, messaging_pb2
-from tallymq.service.calls import Context, Draining
+from tallymq.service.calls import END, Context, Draining
 from tallymq.service.cluster import Cluster
 from tallymq.service.delivery import Member
 from tallymq.service.errors import Refused, from_exception, to_message
@@ -51,7 +50,7 @@ class Subscription:
     async def read_start(self) -> messaging_pb2.SubscribeStart:
         """Return the first message, which must be the start."""
         raw = await self._context.read()
-        if raw is grpc.aio.EOF:
+        if raw is END:
             raise Refused("STREAM_OUT_OF_ORDER", "the stream ended before it began")
         request = decode(messaging_pb2.SubscribeRequest, raw)
         if request.WhichOneof("request") != "start":
@@ -84,8 +83,9 @@ class Subscription:
         reader = asyncio.create_task(self._read())
         writer = asyncio.create_task(self._write())
         drain = asyncio.create_task(self._draining.begun.wait())
+        waits: set[asyncio.Future[Any]] = {reader, writer, drain, self._ended}
         try:
-            await asyncio.wait({reader, writer, drain, self._ended}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
             if self._ended.done():
                 raise self._ended.result()
             if drain.done():
@@ -95,13 +95,13 @@ class Subscription:
                     task.result()
         finally:
             self._is_closing = self.member.is_paused = True
-            for task in (reader, writer, drain, *self._requests):
-                task.cancel()
+            for each in (reader, writer, drain, *self._requests):
+                each.cancel()
 
     async def _read(self) -> None:
         while True:
             raw = await self._context.read()
-            if raw is grpc.aio.EOF:
+            if raw is END:
                 break
             request = decode(messaging_pb2.SubscribeRequest, raw)
             kind = request.WhichOneof("request")

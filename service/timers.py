@@ -41,6 +41,10 @@ class ShardTimers:
             except Refused as refused:
                 log.info("timers wait", shard=self._shard.number, refusal=refused.name)
                 self.alarm.set_due(self._cluster.now_ms() + REFUSED_RETRY_MS)
+            except Exception:
+                # Whatever it was, what is due must still be looked at later.
+                log.exception("timers failed", shard=self._shard.number)
+                self.alarm.set_due(self._cluster.now_ms() + REFUSED_RETRY_MS)
 
     async def _expire_due(self) -> None:
         due_ms = queries.next_timer_ms(self._shard.view)

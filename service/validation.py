@@ -1,4 +1,4 @@
-"""Limits of names, numbers and lists, as the proto files document them. Each check raises Refused, or returns nothing."""
+"""Limits of names, numbers and lists, as the proto files document them. Each check raises Refused or returns."""
 
 from __future__ import annotations
 

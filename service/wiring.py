@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
-import grpc
-
 from tallymq.service.admin import Admin
 from tallymq.service.admin_transactions import AdminTransactions
-from tallymq.service.calls import Draining
+from tallymq.service.calls import Draining, GenericHandler
 from tallymq.service.checks import Checks
 from tallymq.service.cluster import METADATA_SHARD, Cluster
 from tallymq.service.consumers import Consumers
@@ -43,7 +41,7 @@ class Parts:
     messaging: Messaging
     admin: Admin
 
-    def handlers(self) -> tuple[grpc.GenericRpcHandler, ...]:
+    def handlers(self) -> tuple[GenericHandler, ...]:
         """Return what a gRPC server is given."""
         return (self.messaging.handler(), self.admin.handler())
 
