@@ -20,7 +20,7 @@ from tallymq.raftlog.log import NodeLog
 LOG = logging.getLogger(__name__)
 
 FULL_RETRY_S = 0.25
-IDLE_S_MAX = 60.0
+IDLE_MS_MAX = 60_000
 
 
 class Gathering(Protocol):
@@ -63,6 +63,7 @@ class Rounds:
         self._woken = False
         self._stopped = False
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_due_ms = 0
         self._seal_timer: asyncio.TimerHandle | None = None
 
     @property
@@ -160,9 +161,14 @@ class Rounds:
         if wait_ms > self._tick_grid_ms:
             # On a grid, so that the heartbeats of all shards leave in one write.
             wait_ms += -(now_ms + wait_ms) % self._tick_grid_ms
-        when = self._loop.time() + min(max(wait_ms, 0) / 1000, IDLE_S_MAX)
+        due_ms = now_ms + min(max(wait_ms, 0), IDLE_MS_MAX)
         if self._timer is not None:
-            if not self._timer.cancelled() and abs(self._timer.when() - when) < 0.001 and wait_ms > 0:
+            if self._timer_due_ms == due_ms > now_ms:
                 return
             self._timer.cancel()
-        self._timer = self._loop.call_at(when, self._turn)
+        self._timer_due_ms = due_ms
+        self._timer = self._loop.call_later((due_ms - now_ms) / 1000, self._timed)
+
+    def _timed(self) -> None:
+        self._timer = None
+        self._turn()
