@@ -1,6 +1,6 @@
 """pysyncobj as it is shipped, under virtual time: what our cures are compared with.
 
-Its own extension point for transports carries the messages; its module's clock is replaced by the fixture that makes it.
+Its own extension point for transports carries the messages; its module's clock is replaced while a test runs.
 """
 
 from __future__ import annotations
@@ -71,9 +71,7 @@ class StockWorld:
         if journals is not None:
             options["journalFile"] = str(journals / name)
         peers = [Node(peer) for peer in self.names if peer != name]
-        return StockCounter(
-            Node(name), peers, SyncObjConf(**options), nodeClass=Node, transport=self.transports[name]
-        )
+        return StockCounter(Node(name), peers, SyncObjConf(**options), nodeClass=Node, transport=self.transports[name])
 
     def candidate_next(self, name: str) -> None:
         """The others wait much longer than this one before they want to lead."""

@@ -5,7 +5,6 @@ import random
 import pytest
 
 from tallymq.raftlog.consensus import ProposalKind
-
 from tests.raftlog.consensus.world import SHARD, World
 
 VIRTUAL_MS = 60_000
@@ -75,7 +74,8 @@ def recover(world: World) -> None:
     leader = world.leader()
     assert leader is not None
     outcomes = world.propose(leader, b"the end")
-    assert world.run(HEALED_MS_MAX, lambda: all(n.state[-1:] == [(n.consensus.term, b"the end")] for n in world.nodes.values()))
+    last = [(leader.consensus.term, b"the end")]
+    assert world.run(HEALED_MS_MAX, lambda: all(node.state[-1:] == last for node in world.nodes.values()))
     assert [outcome.kind for outcome in outcomes] == [ProposalKind.APPLIED]
 
 

@@ -8,7 +8,6 @@ from pysyncobj.journal import FileJournal
 
 from tallymq.raftlog.consensus import ProposalKind
 from tallymq.raftlog.messages import AppendEntries, AppendReply, RequestVote, VoteReply
-
 from tests.raftlog.consensus.stock import StockWorld, among
 from tests.raftlog.consensus.world import SHARD, World
 

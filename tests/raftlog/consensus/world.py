@@ -10,15 +10,14 @@ from tallymq.raftlog.codec import decode_message, encode_message
 from tallymq.raftlog.consensus import Consensus, ConsensusSettings, ProposalKind, ProposalOutcome
 from tallymq.raftlog.journal import Journal
 from tallymq.raftlog.messages import AppendEntries, AppendReply, Message, RequestVote, VoteReply
-
 from tests.raftlog.consensus.memory_log import MemoryLog
 
 SHARD = 3
 SETTINGS = ConsensusSettings(heartbeat_ms=100, election_ms_min=400, election_ms_max=800)
 
 
-class Violation(AssertionError):
-    """A promise of Raft was broken."""
+class Violation(BaseException):
+    """A promise of Raft was broken. Not an Exception: a shard that stops over those would hide it."""
 
 
 class Node:
@@ -101,13 +100,19 @@ class World:
     """Nodes by name, messages as bytes on their way, and what must always hold."""
 
     def __init__(
-        self, names: str | list[str] = "abc", seed: int = 0, settings: ConsensusSettings = SETTINGS, manual: bool = False
+        self,
+        names: str | list[str] = "abc",
+        seed: int = 0,
+        settings: ConsensusSettings = SETTINGS,
+        manual: bool = False,
     ) -> None:
         self.names = list(names)
         self.seed = seed
         self.settings = settings
         self.manual_sync = manual
         self.manual_network = manual
+        # Off where a test plays the part of peers that are not there.
+        self.majority_checked = True
         self.now = 1_000
         self.chance = random.Random(seed)
         self.queue: list[tuple[int, int, Callable[..., None], tuple]] = []
@@ -255,7 +260,7 @@ class World:
         first = self.applied.setdefault(index, (term, payload))
         if first != (term, payload):
             raise Violation(f"{node.name} applied {(term, payload)} at {index}, another node {first}")
-        if 2 * self._durable_on(index, term) <= len(self.names):
+        if self.majority_checked and 2 * self._durable_on(index, term) <= len(self.names):
             raise Violation(f"{node.name} applied entry {index}, durable on {self._durable_on(index, term)} nodes")
         durable = node.log.durable(SHARD).entries
         if len(durable) < index or durable[index - 1][0] != term:
