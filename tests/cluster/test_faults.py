@@ -1,0 +1,158 @@
+"""What was acknowledged survives kill -9 and power cuts of real nodes."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from benchmarks.load import Options, produce
+from tests.support.filesystem import LoopFileSystem
+from tests.support.nodes import Cluster
+from tests.support.waiting import wait_for
+from tests.workloads.publishing import Publishing, browse_all, longest_silence
+
+pytestmark = pytest.mark.long
+
+TOPIC = "faults"
+CALLERS = 64
+# Acknowledged before each fault and after it: enough that some are always on their way.
+MESSAGES = 2_000
+RESUME_S_MAX = 5.0
+STORED_MESSAGES = 1_000_000
+START_S_MAX = 5.0
+START_RSS_BYTES_MAX = 300_000_000
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    """Three nodes, with a topic."""
+    with Cluster.create(tmp_path / "cluster") as nodes:
+        nodes.start()
+        nodes.create_topic(TOPIC)
+        yield nodes
+
+
+def begin(cluster: Cluster) -> Publishing:
+    return Publishing([node.client_address for node in cluster.nodes], TOPIC, CALLERS)
+
+
+def expect_all_there(cluster: Cluster, load: Publishing) -> None:
+    """Every acknowledged message is there, once, and no message is there that nobody sent."""
+    cluster.wait_leaders()
+    bodies: list[bytes] = []
+    topic = cluster.create_topic(TOPIC)
+    leaders = cluster.leaders()
+    for queue, shard in enumerate(topic.queue_shards):
+        bodies += browse_all(cluster.node(leaders[shard]).client_address, TOPIC, queue)
+    stored = set(bodies)
+    assert len(stored) == len(bodies), "a message is stored twice"
+    lost = [one for one in load.acknowledged if one.body not in stored]
+    assert not lost, f"{len(lost)} of {len(load.acknowledged)} acknowledged messages are lost"
+    # Each caller has at most one message of which it does not know whether it was stored.
+    assert len(stored) <= len(load.acknowledged) + CALLERS
+
+
+async def test_killing_the_leader_under_load_loses_nothing_and_writes_resume(cluster: Cluster) -> None:
+    load = begin(cluster)
+    await load.start()
+    await load.until(MESSAGES)
+    leader = cluster.node(cluster.leaders()[1])
+    killed = time.monotonic()
+    leader.kill()
+    await load.until(MESSAGES)
+    wait_queues = {0, 1, 2, 3}
+    while {one.queue for one in load.acknowledged if one.at > killed} != wait_queues:
+        await load.until(1)
+    await load.until(MESSAGES)
+    leader.start()
+    await load.until(MESSAGES)
+    await load.stop()
+    silence = longest_silence(load.acknowledged, killed - 1)
+    print(f"\nwrites resumed after {silence:.2f} s; {len(load.acknowledged)} messages acknowledged")
+    expect_all_there(cluster, load)
+    assert silence < RESUME_S_MAX
+
+
+async def test_killing_all_nodes_at_once_loses_nothing(cluster: Cluster) -> None:
+    load = begin(cluster)
+    await load.start()
+    for _ in range(2):
+        await load.until(MESSAGES)
+        for node in cluster.nodes:
+            assert node.process is not None
+            node.process.kill()
+        for node in cluster.nodes:
+            node.kill()
+        for node in cluster.nodes:
+            node.start()
+    await load.until(MESSAGES)
+    await load.stop()
+    expect_all_there(cluster, load)
+
+
+@pytest.mark.needs_root
+async def test_a_power_cut_of_the_only_node_loses_nothing_acknowledged(tmp_path: Path) -> None:
+    with LoopFileSystem(tmp_path / "disk") as disk, Cluster.create(tmp_path / "cluster", 1) as cluster:
+        await cut_power_under_load(cluster, disk)
+
+
+@pytest.mark.needs_root
+async def test_a_power_cut_of_one_of_three_nodes_loses_nothing_acknowledged(tmp_path: Path) -> None:
+    with LoopFileSystem(tmp_path / "disk") as disk, Cluster.create(tmp_path / "cluster") as cluster:
+        load = await cut_power_under_load(cluster, disk)
+        # The node that lost its power must now carry the majority with one other.
+        cluster.nodes[1].kill()
+        expect_all_there(cluster, load)
+
+
+async def cut_power_under_load(cluster: Cluster, disk: LoopFileSystem) -> Publishing:
+    """Cuts the power of the first node, whose data lies on this disk, and starts it again."""
+    victim = cluster.nodes[0]
+    configuration = victim.folder / "node.toml"
+    text = configuration.read_text(encoding="utf-8").replace(str(victim.data), str(disk.folder / "data"))
+    configuration.write_text(text, encoding="utf-8")
+    cluster.start()
+    cluster.create_topic(TOPIC)
+    load = begin(cluster)
+    await load.start()
+    try:
+        await load.until(MESSAGES)
+        disk.cut_power()
+        wait_for("the node to notice that its disk is gone", lambda: not victim.is_running)
+        disk.unmount()
+        disk.mount()
+        victim.start()
+        victim.wait_ready()
+        await load.until(MESSAGES)
+        await load.stop()
+        expect_all_there(cluster, load)
+    finally:
+        victim.kill()
+    if len(cluster.nodes) > 1:
+        victim.start()
+        victim.wait_ready()
+    return load
+
+
+async def test_a_node_with_a_million_messages_starts_quickly(tmp_path: Path) -> None:
+    with Cluster.create(tmp_path / "cluster", 1) as cluster:
+        cluster.start()
+        cluster.create_topic(TOPIC)
+        node = cluster.nodes[0]
+        stored = 0
+        while stored < STORED_MESSAGES:
+            options = Options("publish", node.client_address, TOPIC, 1024, 256, 6, seconds=2.0, warm_up_s=0.0, rate=0.0)
+            stored += int((await produce(options))["operations"])
+        for stop in (node.stop, node.kill):
+            stop()
+            began = time.monotonic()
+            node.start()
+            await asyncio.to_thread(cluster.wait_leaders)
+            taken, memory = time.monotonic() - began, node.rss_bytes()
+            print(f"\n{stored} messages, after {stop.__name__}: ready in {taken:.2f} s with {memory / 1e6:.0f} MB")
+            assert taken < START_S_MAX
+            assert memory < START_RSS_BYTES_MAX
+        leaders = cluster.leaders()
+        assert set(leaders.values()) == {node.name}

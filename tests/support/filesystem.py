@@ -1,0 +1,43 @@
+"""A file system of one's own whose power can be cut: what was synced is there afterwards, the rest is gone."""
+
+import subprocess
+from pathlib import Path
+
+IMAGE_BYTES = 2 << 30
+
+
+def run(*command: str) -> None:
+    """Runs a program. Raises CalledProcessError with what it said."""
+    subprocess.run(command, check=True, capture_output=True, timeout=120, stdin=subprocess.DEVNULL)
+
+
+class LoopFileSystem:
+    """An xfs in a sparse file, mounted on a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._image = folder.with_suffix(".img")
+        self.folder = folder
+        folder.mkdir(parents=True)
+        with self._image.open("wb") as image:
+            image.truncate(IMAGE_BYTES)
+        run("mkfs.xfs", "-q", str(self._image))
+        self.mount()
+
+    def __enter__(self) -> "LoopFileSystem":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.unmount()
+        self._image.unlink()
+
+    def mount(self) -> None:
+        """Mounts it; what was synced is there."""
+        run("mount", "-o", "loop", str(self._image), str(self.folder))
+
+    def unmount(self) -> None:
+        """Takes it off. Whoever uses it must have ended."""
+        run("umount", str(self.folder))
+
+    def cut_power(self) -> None:
+        """From now on nothing reaches the disk, and every call to it fails."""
+        run("xfs_io", "-x", "-c", "shutdown", str(self.folder))
