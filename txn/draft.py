@@ -48,12 +48,12 @@ class Draft:
         self.visible: dict[bytes, int] = {}
         self._view = view
         self._values: dict[bytes, Struct | None] = {}
+        self._written: set[bytes] = set()
         self._changed: list[bytes] = []
         self._grown: dict[QueueGrew, None] = {}
         self._metadata_changed = False
         self._check_ms = 0
         self._timer_ms = 0
-        self._written: set[bytes] = set()
 
     def get(self, key: bytes, kind: type[S]) -> S | None:
         """Return the value of `key`, or None."""
@@ -82,21 +82,18 @@ class Draft:
     def range(self, start: bytes, end: bytes, limit: int, kind: type[S]) -> list[tuple[bytes, S]]:
         """Return at most `limit` pairs with start <= key < end, by ascending key."""
         ours = self._changed[bisect_left(self._changed, start) : bisect_left(self._changed, end)]
+        if not ours:
+            return [(key, decode(value, kind)) for key, value in self._view.range(start, end, limit)]
         removed = sum(1 for key in ours if self._values[key] is None)
-        stored = self._view.range(start, end, limit + removed)
         found: dict[bytes, S] = {}
-        for key, value in stored:
-            known = self._values.get(key)
-            if known is not None:
-                found[key] = cast("S", known)
-            elif key not in self._values:
+        for key, value in self._view.range(start, end, limit + removed):
+            if key not in self._written:
                 found[key] = decode(value, kind)
         for key in ours:
             known = self._values[key]
             if known is not None:
                 found[key] = cast("S", known)
-        pairs = sorted(found.items()) if ours else list(found.items())
-        return pairs[:limit]
+        return sorted(found.items())[:limit]
 
     def grew(self, topic: str, queue: int, group: str = "") -> None:
         """Note that a queue has something new to deliver (to `group` only, if given)."""

@@ -48,6 +48,7 @@ class History:
         self.ranges: list[tuple[str, LeasedRange]] = []
         self.handles: list[tuple[int, int, int, int, int]] = []
         self.floors: dict[tuple[str, int], int] = {}
+        self.buried: dict[tuple[str, int], int] = {}
         for queue in range(QUEUE_COUNT):
             self.shard.do(EnsureQueue(TOPIC, 7, queue, QUEUE_COUNT, 0, 0))
         for group in GROUPS:
@@ -247,7 +248,8 @@ class History:
         assert found == (group.floor(), group.next_offset, *counts)
         assert info.floor_offset >= self.floors.get(name, 0), "the floor went back"
         self.floors[name] = info.floor_offset
-        if info.dead_letters:
+        if info.dead_letters != self.buried.get(name, 0):
+            self.buried[name] = info.dead_letters
             letters = queries.dead_letters(self.shard.view, name[0], TOPIC, name[1], -1, 10_000)
             assert [letter.offset for letter in letters] == sorted(group.offsets("dead"))
             for letter in letters:

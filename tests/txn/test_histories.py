@@ -12,14 +12,18 @@ SEED = os.environ.get("SEED", "")
 BLOCKS = [range(int(SEED), int(SEED) + 1)] if SEED else [range(n, n + BLOCK) for n in range(0, HISTORIES, BLOCK)]
 
 
+def check_history(seed: int) -> None:
+    try:
+        History(seed).run()
+    except Exception as failure:
+        failure.add_note(f"replay this history with SEED={seed}")
+        raise
+
+
 @pytest.mark.parametrize("seeds", BLOCKS, ids=lambda seeds: f"{seeds.start}-{seeds.stop - 1}")
 def test_random_histories_end_as_the_model_says(seeds: range) -> None:
     for seed in seeds:
-        try:
-            History(seed).run()
-        except Exception as failure:
-            failure.add_note(f"replay this history with SEED={seed}")
-            raise
+        check_history(seed)
 
 
 def test_histories_are_long_and_many_enough() -> None:
