@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from enum import IntEnum
+from functools import lru_cache
 
 _PLACE = struct.Struct(">QI")
 _SEAT = struct.Struct(">QIQ")
@@ -60,6 +61,7 @@ def group_key(name: str) -> bytes:
     return GROUPS + name.encode()
 
 
+@lru_cache(maxsize=4096)
 def queue_key(topic: str, queue: int) -> bytes:
     """Return the key of a queue that this shard owns."""
     name = topic.encode()

@@ -17,6 +17,9 @@ from tallymq.txn.piece import cut_out, delete_piece, entries_at, put_piece
 from tallymq.txn.state import CursorState, GroupState, Mark, PieceState, QueueEntry, QueueState
 from tallymq.txn.transaction import append_visible
 
+RECORDS_MAX = 16_384
+"""Of one lease, whatever is asked: it bounds the bits of a piece, and with them the largest value of a group."""
+
 _CHUNK = 64
 """Waiting pieces read at once; each holds a message at least, so the records wanted bound them all."""
 
@@ -111,7 +114,7 @@ def lease(draft: Draft, command: Lease) -> Leased | Refusal:
     if cursor is None:
         start = queue.next_offset if command.start_at_latest else queue.first_offset
         cursor = CursorState(command.group, command.topic, start)
-    room = Room(command.records_max, command.record_bytes_max)
+    room = Room(min(command.records_max, RECORDS_MAX), command.record_bytes_max)
     stamp = PieceState(
         first_offset=0,
         outstanding=b"",

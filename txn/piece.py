@@ -67,9 +67,10 @@ def overlapping(draft: Draft, seat: bytes, start: int, end: int) -> Iterator[tup
 
 def within(piece: PieceState, start: int, end: int) -> int:
     """Return the piece's outstanding bits at offsets [start, end), counted from its first offset."""
+    outstanding = bits.unpack(piece.outstanding)
     low = max(start - piece.first_offset, 0)
-    high = max(end - piece.first_offset, 0)
-    return bits.unpack(piece.outstanding) & (bits.full(high) >> low << low)
+    high = min(max(end - piece.first_offset, 0), outstanding.bit_length())
+    return outstanding & (bits.full(high) >> low << low)
 
 
 def cut_out(draft: Draft, seat: bytes, last_offset: int, piece: PieceState, middle: int) -> None:

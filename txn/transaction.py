@@ -84,6 +84,11 @@ def prepare(draft: Draft, command: Prepare, batch_first: int) -> Prepared | Refu
 
 def _store_in_doubt(draft: Draft, half: HalfState) -> None:
     index, batch = half.source.reference.index, half.source.reference.batch
+    if half.source.reference.count == 0:
+        # Nothing to decide, so nothing to ask about: as if the last decision had been made.
+        draft.put(keys.half_key(index, batch), replace(half, next_check_ms=0))
+        draft.put_timer(draft.stamped_ms + DECIDED_KEPT_MS, keys.Timer.HALF, keys.half_part(index, batch))
+        return
     draft.put(keys.half_key(index, batch), half)
     draft.put(keys.in_doubt_key(index, batch), MARK)
     draft.put(keys.check_key(half.next_check_ms, index, batch), MARK)

@@ -23,9 +23,8 @@ from tallymq.txn.types import Batch, Identity, Put, Struct, TransactionState
 from tests.support.view import Shard, SortedView
 
 ROOM = Path(machine.__file__).parent
-PURE = {
-    "__future__", "bisect", "collections", "dataclasses", "enum", "msgspec", "struct", "tallymq", "typing", "zlib",
-}  # fmt: skip
+STANDARD = {"__future__", "bisect", "collections", "dataclasses", "enum", "functools", "struct", "typing", "zlib"}
+PURE = STANDARD | {"msgspec", "tallymq"}
 
 
 @pytest.mark.parametrize("path", sorted(ROOM.glob("*.py")), ids=lambda path: path.stem)
@@ -108,3 +107,43 @@ def test_no_value_grows_with_the_messages_a_group_has_had() -> None:
         sizes.append(max(len(value) for _, value in shard.view.items()))
     assert max(sizes) <= sizes[0] + 8
     assert sum(key.startswith((b"C", b"P", b"V")) for key, _ in shard.view.items()) == 1
+
+
+def test_an_empty_half_batch_is_asked_about_by_nobody() -> None:
+    shard = Shard()
+    shard.do(EnsureQueue("t", 1, 0, 1, 0, 0))
+    empty = Batch("t", 0, 1, 0, 0, 0, 0)
+    shard.do(Prepare(Identity(1, 1, shard.now_ms), "g", "p", (empty,), 6000))
+    shard.do(Publish(Identity(1, 2, shard.now_ms), "g", "p", (empty,)))
+    assert queries.next_check_ms(shard.view) == 0
+    assert queries.halves(shard.view, (0, 0), True, 10) == []
+    shard.now_ms += transaction.DECIDED_KEPT_MS
+    shard.do(commands.Expire(10))
+    assert queries.halves(shard.view, (0, 0), False, 10) == []
+    assert queries.next_timer_ms(shard.view) == 0
+
+
+def test_a_half_decided_record_by_record_is_forgotten_in_parts() -> None:
+    shard = Shard()
+    shard.do(EnsureQueue("t", 1, 0, 1, 0, 0))
+    shard.do(Prepare(Identity(1, 1, shard.now_ms), "g", "p", (Batch("t", 0, 1, 50, 0, 50, 0),), 6000))
+    for record in range(50):
+        shard.do(Decide("g", "p", "call", (Decision(2, 0, 1, 1, 1 << record, 0),)))
+    assert len(queries.half(shard.view, 2, 0).decisions) == 50
+    shard.now_ms += transaction.DECIDED_KEPT_MS
+    handled = []
+    while (expired := shard.do(commands.Expire(20))).handled:
+        handled.append(expired.handled)
+    assert handled == [20, 20, 10]
+    assert queries.half(shard.view, 2, 0) is None
+    assert not [key for key, _ in shard.view.items() if key[:1] in b"RHFX"]
+
+
+def test_replicas_that_apply_the_same_entries_are_the_same() -> None:
+    one, other = Shard(), Shard()
+    for shard in (one, other):
+        shard.do(EnsureQueue("t", 1, 0, 1, 0, 0))
+        shard.do(PutGroup("g", 3, 30_000, 1000, 8000))
+        shard.do(Publish(Identity(1, 2, shard.now_ms), "g", "p", (Batch("t", 0, 1, 9, 0, 9, 0),)))
+        shard.do(Lease("g", "t", 0, 1, 4, 1000, 0, False))
+    assert one.view.items() == other.view.items()
