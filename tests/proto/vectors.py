@@ -66,7 +66,7 @@ def half_example() -> dict[str, Any]:
     """A decision for transactions of the second batch of a frame, whose first batch had three records."""
     return {
         "about": "A prepare frame had two batches, of 3 and of 12 records; the second is stored in shard 2 by the "
-        "entry of Raft index 91, as its batch 1. Record 4 and record 9 of that batch are committed, record 0 is rolled back.",
+        "entry of Raft index 91, as its batch 1. Records 4 and 9 of that batch are committed, record 0 rolled back.",
         "half": {"shard": 2, "index": 91, "batch": 1, "queue": 5, "first_position": 3, "count": 12},
         "instance": f"{IDS[0][0]:016x}",
         "sequence": IDS[0][1],
