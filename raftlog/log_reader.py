@@ -23,6 +23,7 @@ from tallymq.raftlog.records import (
     plausible,
     round_up,
     verify,
+    verify_next,
 )
 from tallymq.raftlog.segments import Segments
 
@@ -137,14 +138,13 @@ class LogReader:
 
     def _next(self, number: int, offset: int, end_max: int) -> Record | None:
         """Return the record at `offset` if it is sound, follows the last one and ends by `end_max`."""
-        salt = self._segments.salt(number)
-        header = peek_header(self._window.read(number, offset, HEADER_BYTES))
-        if header is None or not plausible(header, salt, offset) or header.previous != self.end_crc:
-            return None
-        length = HEADER_BYTES + header.length
-        if offset + length > end_max:
-            return None
-        return verify(salt, offset, self._window.read(number, offset, length))
+        salt, window = self._segments.salt(number), self._window
+        at = window.hold(number, offset, HEADER_BYTES)
+        found = verify_next(salt, offset, self.end_crc, window.data, at, end_max - offset)
+        if isinstance(found, int):
+            at = window.hold(number, offset, found)
+            found = verify_next(salt, offset, self.end_crc, window.data, at, end_max - offset)
+        return found if isinstance(found, Record) else None
 
     def _search_marks(self) -> None:
         """Take into account every synced mark stated past the end of what is sound."""
@@ -182,11 +182,12 @@ class _Window:
         self._segments = segments
         self._number = 0
         self._start = 0
-        self._data = b""
+        self.data = b""
 
-    def read(self, number: int, offset: int, length: int) -> bytes:
+    def hold(self, number: int, offset: int, length: int) -> int:
+        """Have `length` bytes from `offset` in `data`, fewer at the file's end; returns where they begin there."""
         at = offset - self._start
-        if number != self._number or at < 0 or at + length > len(self._data):
+        if number != self._number or at < 0 or at + length > len(self.data):
             self._number, self._start, at = number, offset, 0
-            self._data = self._segments.read(number, offset, max(length, _READ_BYTES))
-        return self._data[at : at + length]
+            self.data = self._segments.read(number, offset, max(length, _READ_BYTES))
+        return at

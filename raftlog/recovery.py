@@ -164,7 +164,10 @@ class _Replay:
             log.set_base(known.base, 0)
 
     def _shard(self, number: int) -> ShardLog:
-        return self._shards.setdefault(number, ShardLog())
+        log = self._shards.get(number)
+        if log is None:
+            log = self._shards[number] = ShardLog()
+        return log
 
     def take(self, found: Found) -> None:
         """Take the next record of the log into account."""

@@ -187,6 +187,35 @@ def test_what_is_kept_of_a_tail_is_written_and_synced_again() -> None:
         assert entries(open_log(lost, MemoryStore(), seed=seed + 3), 0) == [b"in memory only"]
 
 
+def replaced_entry(*, salt_bits: int = 0, moved: int = 0, previous_bits: int = 0) -> MemoryDisk:
+    """A log of one entry, whose record was written anew with something else about it, its checksum right."""
+    disk = MemoryDisk()
+    log = open_log(disk, MemoryStore(), seed=1)
+    append(log, 0, b"entry")
+    finish_round(log)
+    (name,) = disk.names()
+    parsed = parse_segment_name(name)
+    assert parsed is not None
+    content = disk.files[name].data
+    place = content.index(b"entry") - HEADER_BYTES
+    found = peek_header(bytes(content), place)
+    assert found is not None
+    salt, previous = parsed[1] ^ salt_bits, found.previous ^ previous_bits
+    header, _ = encode_header(salt, previous, place + moved, Kind.ENTRY, (b"entry",), 5, shard=0, term=1, index=1)
+    content[place : place + HEADER_BYTES] = header
+    return disk
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"salt_bits": 1}, {"salt_bits": 1 << 32}, {"moved": 4096}, {"previous_bits": 1}],
+    ids=["low half of the salt", "high half of the salt", "place", "predecessor"],
+)
+def test_a_record_verifies_only_in_its_file_its_place_and_after_its_predecessor(change: dict[str, int]) -> None:
+    assert entries(open_log(replaced_entry(), MemoryStore(), seed=2), 0) == [b"entry"]
+    assert entries(open_log(replaced_entry(**change), MemoryStore(), seed=2), 0) == []
+
+
 def test_a_later_format_is_refused_by_name() -> None:
     disk = MemoryDisk()
     open_log(disk, MemoryStore(), seed=1).close()
