@@ -4,24 +4,25 @@ import sys
 
 import mortal
 
-from tallymq import Inbox, Message, Tally
+from tallymq import Message, Tally
 
 
 def main() -> None:
     """`hanmeimei.py URL DATABASE DEATH`: credits transfers until its input ends."""
     url, database, death = sys.argv[1:]
     mortal.choose_death(death)
-    with Tally(url, group="bank-b", checker=lambda: mortal.connect(database)) as tally:
+    with Tally(url, inbox=lambda: mortal.connect(database)) as tally:
 
         @tally.consumer("transfers", group="bank-b", lease_s=3)
-        def credit(message: Message, bank: Inbox) -> None:
+        def credit(message: Message, bank: mortal.MortalConnection) -> None:
             transfer = message.json()
-            mortal.MortalConnection.transfer = transfer["number"]
+            bank.transfer = transfer["number"]
             bank.execute(
                 "UPDATE account SET balance = balance + ? WHERE owner = ?", (transfer["amount"], transfer["to"])
             )
             bank.execute("INSERT INTO receipt (number, message_id) VALUES (?, ?)", (transfer["number"], message.id))
 
+        tally.start()
         sys.stdin.read()
 
 

@@ -3,6 +3,7 @@
 There is no check code here: the marker row that the client writes into this database answers for it.
 """
 
+import sqlite3
 import sys
 import time
 
@@ -13,7 +14,7 @@ from tallymq import Tally, TallyError
 
 def transfer(tally: Tally, bank: mortal.MortalConnection, number: int) -> None:
     """One transfer of 100 yuan."""
-    mortal.MortalConnection.transfer = number
+    bank.transfer = number
     with tally.transaction(bank) as tx:
         bank.execute("UPDATE account SET balance = balance - 100 WHERE owner = 'lilei'")
         bank.execute("INSERT INTO transfer (number) VALUES (?)", (number,))
@@ -31,7 +32,7 @@ def main() -> None:
     url, database, transfers, death = sys.argv[1:]
     mortal.choose_death(death)
     bank = mortal.connect(database)
-    with Tally(url, group="bank-a", checker=lambda: mortal.connect(database), timeout_s=5.0) as tally:
+    with Tally(url, group="bank-a", checker=lambda: sqlite3.connect(database), timeout_s=5.0) as tally:
         while (number := next_number(bank)) <= int(transfers):
             try:
                 transfer(tally, bank, number)

@@ -10,14 +10,14 @@ class MortalConnection(sqlite3.Connection):
     """Kills its own process right before or right after the COMMIT of one chosen transfer."""
 
     transfer = 0
-    """The transfer that is being made now; set by the program."""
+    """The transfer that is being made on this connection; set by the program."""
     dies_at = 0
     """The transfer whose COMMIT is the last; 0 means that it lives."""
     dies_before_commit = False
 
     def execute(self, sql: str, parameters: Sequence[object] = (), /) -> sqlite3.Cursor:
         """As ever, with death in the right place."""
-        fatal = sql == "COMMIT" and self.dies_at != 0 and MortalConnection.transfer == self.dies_at
+        fatal = sql == "COMMIT" and self.dies_at != 0 and self.transfer == self.dies_at
         if fatal and self.dies_before_commit:
             die()
         cursor = super().execute(sql, parameters)
