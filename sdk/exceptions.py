@@ -12,8 +12,7 @@ TallyError
 
 from __future__ import annotations
 
-from typing import Any
-
+from tallymq.proto import messaging_pb2
 from tallymq.proto.refusals import BY_NAME, REFUSALS, Refusal
 
 
@@ -64,7 +63,7 @@ class ClosedError(TallyError):
     hint = "Make a new client, or use it before close()."
 
 
-class Unavailable(TallyError):
+class Unavailable(TallyError):  # noqa: N818 - named for what happened
     """Nobody could be reached, or nobody leads the shard, until the time was over. It certainly did not happen."""
 
     code = "TMQ-SDK-004"
@@ -73,11 +72,11 @@ class Unavailable(TallyError):
     hint = "See `tallymq cluster status`; the call may be made again."
 
 
-class OutcomeUnknown(TallyError):
+class OutcomeUnknown(TallyError):  # noqa: N818 - named for what happened
     """It was sent, and no answer came in time: it may have happened.
 
     A half message of which this is said is rolled back by its check, and a decision may be repeated. A publish may be
-    made again; it is a new message, so tell consumers' inboxes apart by a key of your own where that matters.
+    made again, as a new message.
     """
 
     code = "TMQ-SDK-005"
@@ -94,19 +93,7 @@ class DecodeError(TallyError):
     name = "DECODE_ERROR"
 
 
-class AmbiguousCommit(TallyError):
-    """The database's commit failed in a way that leaves open whether it happened; the check will find out.
-
-    The exception of the database is the cause (`__cause__`).
-    """
-
-    code = "TMQ-SDK-007"
-    name = "AMBIGUOUS_COMMIT"
-    definite = False
-    hint = "Look into the database. The messages follow what it says: the check decides them by the marker row."
-
-
-class Refused(TallyError):
+class Refused(TallyError):  # noqa: N818 - named for what happened
     """The service refused. Subclasses carry the row of its table; `leader_address` is set with NOT_LEADER only."""
 
     def __init__(self, message: str, *, hint: str | None = None, leader_address: str = "") -> None:
@@ -159,7 +146,7 @@ def refusal_error(name: str, message: str = "", hint: str = "", leader_address: 
     return error_class(text, hint=hint or None, leader_address=leader_address)
 
 
-def error_of_refusal(refusal: Any) -> TallyError:
+def error_of_refusal(refusal: messaging_pb2.Refusal) -> TallyError:
     """Return the exception for a `tallymq.v1.Refusal` message."""
     error = refusal_error(refusal.name, refusal.message, refusal.hint, refusal.leader_address)
     if refusal.name not in BY_NAME:

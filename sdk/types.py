@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import random
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from tallymq.exceptions import ConfigurationError, DecodeError
 
@@ -18,6 +19,23 @@ Body = bytes | str | dict[str, Any] | list[Any] | int | float | bool | None
 
 Headers = dict[str, str | bytes]
 """Names of 1 to 255 bytes; a string value is sent as UTF-8."""
+
+
+class MessageOptions(TypedDict, total=False):
+    """What may be said of a message besides topic and body.
+
+    `key` (at most 1,024 bytes): messages of one key go to one queue. `tag` (255 bytes) and `keys` (16 of 255 bytes) are
+    for searching, `headers` (128, 32 KiB) for the consumer, `priority` (0 to 9) is carried along. `deliver_at` (aware,
+    at most 40 days ahead): not before.
+    """
+
+    key: str | bytes
+    tag: str
+    keys: Sequence[str]
+    headers: Headers
+    priority: int
+    deliver_at: datetime
+
 
 JSON_TYPE = b"application/json"
 TEXT_TYPE = b"text/plain; charset=utf-8"
@@ -89,11 +107,11 @@ class Retry:
         object.__setattr__(self, "backoff_ms_max", high)
 
 
-class Reject(Exception):
+class Reject(Exception):  # noqa: N818 - an order, not a failure
     """Raised by a handler: this message can never be handled; to the dead letters at once, with this reason."""
 
 
-class RetryLater(Exception):
+class RetryLater(Exception):  # noqa: N818 - an order, not a failure
     """Raised by a handler: deliver again not before `delay_s` seconds."""
 
     def __init__(self, delay_s: float, reason: str = "handler asked for a later attempt") -> None:
@@ -122,7 +140,7 @@ class _Readable:
         """The content-type header, or an empty string."""
         return self.headers.get(CONTENT_TYPE, b"").decode("utf-8", "replace")
 
-    def json(self) -> Any:
+    def json(self) -> Any:  # noqa: ANN401 - JSON is anything
         """Return the body read as JSON. Raises DecodeError."""
         try:
             return json.loads(self.body)

@@ -54,4 +54,4 @@ _STACK = AiosqliteStack()
 
 def stack_for(connection: object) -> Stack:
     """Return the stack."""
-    return _STACK  # type: ignore[return-value]
+    return _STACK

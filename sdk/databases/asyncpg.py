@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import asyncpg
+import asyncpg  # type: ignore[import-untyped]  # asyncpg ships no types
 
 from tallymq.databases.stack import Stack
 from tallymq.databases.steps import Rows, Statement, with_style

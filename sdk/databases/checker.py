@@ -27,7 +27,7 @@ LOCKED_MAX = 3
 
 
 class Checker:
-    """One database. A fresh connection for every piece of work: checks are rare, and a used one may see an old picture."""
+    """One database. A fresh connection for every piece of work: checks are rare, a used one may see an old picture."""
 
     def __init__(self, source: Source, executor: Executor) -> None:
         self._source = source

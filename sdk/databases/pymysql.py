@@ -33,7 +33,7 @@ class PyMySqlStack:
 
     def in_transaction(self, connection: Connection[Any]) -> bool:
         """Tell by what the server said last."""
-        return bool(connection.server_status & SERVER_STATUS.SERVER_STATUS_IN_TRANS)
+        return bool(getattr(connection, "server_status", 0) & SERVER_STATUS.SERVER_STATUS_IN_TRANS)
 
     def begin(self, connection: Connection[Any]) -> None:
         """Open one, whatever autocommit is."""

@@ -20,36 +20,31 @@ ABORTED = 2
 IDS_MAX = 500
 """Rows named in one statement at most; SQLite allowed 999 parameters for long."""
 
-_TABLES = {
-    "sqlite": (
-        "CREATE TABLE IF NOT EXISTS tallymq_txn ("
-        "txn_id TEXT NOT NULL PRIMARY KEY CHECK (length(txn_id) = 32), "
-        "state INTEGER NOT NULL, created_ms INTEGER NOT NULL) WITHOUT ROWID",
-        "CREATE TABLE IF NOT EXISTS tallymq_inbox ("
-        "consumer_group TEXT NOT NULL, message_id TEXT NOT NULL CHECK (length(message_id) = 32), "
-        "topic TEXT NOT NULL, queue INTEGER NOT NULL, queue_offset INTEGER NOT NULL, created_ms INTEGER NOT NULL, "
-        "PRIMARY KEY (consumer_group, message_id)) WITHOUT ROWID",
-    ),
-    "postgresql": (
-        "CREATE TABLE IF NOT EXISTS tallymq_txn ("
-        'txn_id CHAR(32) COLLATE "C" NOT NULL PRIMARY KEY, '
-        "state SMALLINT NOT NULL, created_ms BIGINT NOT NULL)",
-        "CREATE TABLE IF NOT EXISTS tallymq_inbox ("
-        'consumer_group VARCHAR(255) COLLATE "C" NOT NULL, message_id CHAR(32) COLLATE "C" NOT NULL, '
-        "topic VARCHAR(255) NOT NULL, queue INTEGER NOT NULL, queue_offset BIGINT NOT NULL, created_ms BIGINT NOT NULL, "
-        "PRIMARY KEY (consumer_group, message_id))",
-    ),
-    "mysql": (
-        "CREATE TABLE IF NOT EXISTS tallymq_txn ("
-        "txn_id CHAR(32) CHARACTER SET ascii COLLATE ascii_bin NOT NULL PRIMARY KEY, "
-        "state SMALLINT NOT NULL, created_ms BIGINT NOT NULL) ENGINE=InnoDB",
-        "CREATE TABLE IF NOT EXISTS tallymq_inbox ("
-        "consumer_group VARCHAR(255) CHARACTER SET ascii COLLATE ascii_bin NOT NULL, "
-        "message_id CHAR(32) CHARACTER SET ascii COLLATE ascii_bin NOT NULL, "
-        "topic VARCHAR(255) CHARACTER SET ascii COLLATE ascii_bin NOT NULL, queue INTEGER NOT NULL, "
-        "queue_offset BIGINT NOT NULL, created_ms BIGINT NOT NULL, "
-        "PRIMARY KEY (consumer_group, message_id)) ENGINE=InnoDB",
-    ),
+_TXN = (
+    "CREATE TABLE IF NOT EXISTS tallymq_txn (txn_id {id} NOT NULL PRIMARY KEY, state {small} NOT NULL, "
+    "created_ms {big} NOT NULL){end}"
+)
+_INBOX = (
+    "CREATE TABLE IF NOT EXISTS tallymq_inbox (consumer_group {name} NOT NULL, message_id {id} NOT NULL, "
+    "topic {name} NOT NULL, queue INTEGER NOT NULL, queue_offset {big} NOT NULL, created_ms {big} NOT NULL, "
+    "PRIMARY KEY (consumer_group, message_id)){end}"
+)
+_TYPES = {
+    "sqlite": {"id": "TEXT", "name": "TEXT", "small": "INTEGER", "big": "INTEGER", "end": " WITHOUT ROWID"},
+    "postgresql": {
+        "id": 'CHAR(32) COLLATE "C"',
+        "name": 'VARCHAR(255) COLLATE "C"',
+        "small": "SMALLINT",
+        "big": "BIGINT",
+        "end": "",
+    },
+    "mysql": {
+        "id": "CHAR(32) CHARACTER SET ascii COLLATE ascii_bin",
+        "name": "VARCHAR(255) CHARACTER SET ascii COLLATE ascii_bin",
+        "small": "SMALLINT",
+        "big": "BIGINT",
+        "end": " ENGINE=InnoDB",
+    },
 }
 
 _INSERT_OR_IGNORE = {
@@ -61,7 +56,8 @@ _INSERT_OR_IGNORE = {
 
 def statements(dialect: str) -> list[str]:
     """Return what makes the tables, in order; harmless where they exist. Raises ConfigurationError."""
-    return list(_TABLES[known_dialect(dialect)])
+    types = _TYPES[known_dialect(dialect)]
+    return [_TXN.format(**types), _INBOX.format(**types)]
 
 
 def known_dialect(name: str) -> str:

@@ -17,9 +17,19 @@ CONNECT_TIMEOUT_S = 5
 class Source:
     """Opens and gives back connections. `open` may return an awaitable; then what it gives is async."""
 
-    def __init__(self, open_: Callable[[], Any], give_back: Callable[[Stack, Any], Any] | None = None) -> None:
+    def __init__(
+        self,
+        open_: Callable[[], Any],
+        give_back: Callable[[Stack, Any], Any] | None = None,
+        *,
+        pooled: bool = False,
+    ) -> None:
         self._open = open_
         self._give_back = give_back
+        self.pooled = pooled or give_back is not None
+        """True if opening is cheap, and connections should go back at once."""
+        self.gives_sessions = False
+        """True if what it opens is an ORM session."""
 
     def open(self) -> Any:  # noqa: ANN401 - a driver's connection or an awaitable of one
         """Return a connection, or an awaitable of one."""
@@ -48,7 +58,9 @@ class Source:
         stack = stack_of(connection)
         if not stack.is_async:
             stack.close(connection)
-            raise ConfigurationError("A blocking connection cannot be used here.", hint="Use Tally, or an async driver.")
+            raise ConfigurationError(
+                "A blocking connection cannot be used here.", hint="Use Tally, or an async driver."
+            )
         return stack, connection
 
 
@@ -65,8 +77,7 @@ def source_of(where: object) -> Source:
         pool: Any = where
         return Source(pool.acquire, lambda _stack, connection: pool.release(connection))
     if package == "psycopg_pool":
-        pool = where
-        return Source(pool.getconn, lambda _stack, connection: pool.putconn(connection))
+        return _from_psycopg_pool(where)
     if callable(where):
         return Source(where)
     raise ConfigurationError(
@@ -75,11 +86,32 @@ def source_of(where: object) -> Source:
     )
 
 
+def _from_psycopg_pool(pool: Any) -> Source:  # noqa: ANN401 - its package need not be installed
+    # Checks set autocommit; the pool's next user must find it as the pool was told.
+    autocommit = bool((getattr(pool, "kwargs", None) or {}).get("autocommit", False))
+
+    def give_back(_stack: Stack, connection: Any) -> None:  # noqa: ANN401 - a driver's connection
+        if not connection.closed and connection.autocommit != autocommit:
+            connection.rollback()
+            connection.autocommit = autocommit
+        pool.putconn(connection)
+
+    async def give_back_async(_stack: Stack, connection: Any) -> None:  # noqa: ANN401 - a driver's connection
+        if not connection.closed and connection.autocommit != autocommit:
+            await connection.rollback()
+            await connection.set_autocommit(autocommit)
+        await pool.putconn(connection)
+
+    return Source(pool.getconn, give_back_async if inspect.iscoroutinefunction(pool.getconn) else give_back)
+
+
 def _from_sqlalchemy(where: Any) -> Source:  # noqa: ANN401 - one of several classes
     if hasattr(where, "connect") and hasattr(where, "dialect"):
-        return Source(where.connect)
+        return Source(where.connect, pooled=True)
     if callable(where):
-        return Source(where)
+        source = Source(where, pooled=True)
+        source.gives_sessions = True
+        return source
     raise ConfigurationError("Of SQLAlchemy an engine or a session maker is wanted here.")
 
 
@@ -113,8 +145,8 @@ def _sqlalchemy_url(url: str) -> Source:
     from sqlalchemy.ext.asyncio import create_async_engine
 
     if make_url(url).get_dialect().is_async:
-        return Source(create_async_engine(url).connect)
-    return Source(create_engine(url).connect)
+        return Source(create_async_engine(url).connect, pooled=True)
+    return Source(create_engine(url).connect, pooled=True)
 
 
 def _sqlite_url(url: str) -> Source:
@@ -135,7 +167,7 @@ def _postgresql_url(url: str) -> Source:
 
         return Source(lambda: psycopg.connect(url, connect_timeout=CONNECT_TIMEOUT_S))
     if _installed("asyncpg"):
-        import asyncpg
+        import asyncpg  # type: ignore[import-untyped]  # asyncpg ships no types
 
         return Source(lambda: asyncpg.connect(url, timeout=CONNECT_TIMEOUT_S))
     raise _missing("Neither psycopg nor asyncpg", "psycopg")

@@ -22,7 +22,7 @@ class SqliteStack:
 
     def execute(self, connection: sqlite3.Connection, statement: Statement) -> Rows:
         """Run one statement."""
-        cursor = connection.execute(statement.sql, tuple(statement.parameters))  # type: ignore[arg-type]
+        cursor = connection.execute(statement.sql, tuple(statement.parameters))
         return Rows(cursor.rowcount, cursor.fetchall())
 
     def in_transaction(self, connection: sqlite3.Connection) -> bool:

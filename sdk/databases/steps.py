@@ -1,8 +1,8 @@
 """What is done to a database, as generators of statements: written once, driven by blocking and by async drivers.
 
 Rules of the fence, each found by trying to break it: a connection of our own and a fresh transaction, READ COMMITTED,
-INSERT first, then a locking SELECT, and no answer before COMMIT has returned. A lock that is not had in time, a row that is
-not there, any warning: not known. The isolation matters on MySQL and MariaDB, whose REPEATABLE READ sees an old picture.
+INSERT first, then a locking SELECT, and no answer before COMMIT has returned. A lock that is not had in time, a row
+that is not there, any warning: not known. The isolation matters on MySQL: its REPEATABLE READ sees an old picture.
 """
 
 from __future__ import annotations
@@ -101,6 +101,11 @@ def delete_fences(before_ms: int) -> Plain:
 def probe() -> Plain:
     """Touch the marker table; the driver's error says if it is not there."""
     yield Statement("SELECT txn_id, state, created_ms FROM tallymq_txn WHERE txn_id = ?", ["0" * 32])
+
+
+def probe_inbox() -> Plain:
+    """Touch the inbox; the driver's error says if it is not there."""
+    yield Statement("SELECT message_id FROM tallymq_inbox WHERE consumer_group = ? AND message_id = ?", ["", "0" * 32])
 
 
 def write_markers(ids: Sequence[str]) -> Plain:
