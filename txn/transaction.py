@@ -6,7 +6,7 @@ is in doubt stays until somebody decides; what is decided is remembered for `DEC
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import IntEnum
 
 from msgspec.structs import replace
 
@@ -25,11 +25,11 @@ from tallymq.txn.state import (
 from tallymq.txn.types import TransactionState
 
 
-class Wish(Enum):
+class Wish(IntEnum):
     """What a decision asks for."""
 
-    COMMIT = "commit"
-    ROLL_BACK = "roll back"
+    COMMIT = 1
+    ROLL_BACK = 2
 
 
 TRANSITIONS: dict[TransactionState, dict[Wish, TransactionState]] = {
