@@ -1,0 +1,1 @@
+"""The example in Go, from its proto files to its last line."""
