@@ -100,11 +100,15 @@ class Host:
         nothing runs then.
         """
         opened = await asyncio.to_thread(open_node, settings)
+        host: Host | None = None
         try:
             host = cls(settings, listener, opened, software_version)
             if not settings.alone:
                 await host._links.start()
         except BaseException:
+            if host is not None:
+                host._shut(ShardStopped("this node did not start"))
+                host._end_threads()
             await asyncio.to_thread(close, opened)
             raise
         host._upkeep_task = asyncio.create_task(host._upkeep.run())
@@ -239,6 +243,9 @@ class Host:
                 await self._close(clean=clean)
         except TimeoutError:
             LOG.error("closing took too long; what was acknowledged is on the disk all the same")
+        self._end_threads()
+
+    def _end_threads(self) -> None:
         self._keeper.stop()
         self._syncer.stop()
 

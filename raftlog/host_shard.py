@@ -21,7 +21,7 @@ from tallymq.raftlog.errors import (
     ShardStopped,
 )
 from tallymq.raftlog.log import NodeLog
-from tallymq.raftlog.proposals import Body, Proposal, Proposals, command_bytes
+from tallymq.raftlog.proposals import Body, Proposal, Proposals, proposal_bytes
 from tallymq.raftlog.replica import Replica
 from tallymq.raftlog.settings import PAYLOAD_BYTES_MAX
 from tallymq.raftlog.stamps import Stamps
@@ -129,9 +129,9 @@ class ShardHandle:
         refusal = self._refusal()
         if refusal is not None:
             raise refusal
-        _check_bodies(command, bodies)
+        size = _checked_bytes(command, bodies)
         caller: Caller = asyncio.get_running_loop().create_future()
-        if not self._proposals.add(command, bodies, caller):
+        if not self._proposals.add(command, bodies, caller, size):
             raise Overloaded(f"{self._proposals.held_bytes} bytes wait to be stored in shard {self.number}")
         self._owner.wake()
         return caller
@@ -231,9 +231,11 @@ def _fail(caller: Caller, error: Exception) -> None:
         caller.set_exception(error)
 
 
-def _check_bodies(command: Command, bodies: Sequence[Body]) -> None:
+def _checked_bytes(command: Command, bodies: Sequence[Body]) -> int:
     batches: Sequence[Batch] = getattr(command, "batches", ())
     if [batch.length for batch in batches] != [len(body) for body in bodies]:
         raise ValueError("bodies are not those of the command's batches")
-    if sum(map(len, bodies)) + command_bytes(command) > PAYLOAD_BYTES_MAX:
+    size = proposal_bytes(command, bodies)
+    if size > PAYLOAD_BYTES_MAX:
         raise ValueError(f"a command with its bodies may have {PAYLOAD_BYTES_MAX} bytes")
+    return size

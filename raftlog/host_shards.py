@@ -127,5 +127,6 @@ def _consensus_settings(settings: HostSettings) -> ConsensusSettings:
         election_ms_max=settings.election_ms_max,
         append_bytes_max=settings.entry_bytes_max,
         in_flight_bytes_max=IN_FLIGHT_BYTES_MAX,
-        unapplied_bytes_max=settings.queue_bytes_max,
+        # The queue of proposals is what bounds callers; entries take a little more than it counts.
+        unapplied_bytes_max=2 * settings.queue_bytes_max,
     )

@@ -46,9 +46,12 @@ class Proposals(Generic[W]):
     def __bool__(self) -> bool:
         return bool(self._waiting)
 
-    def add(self, command: Command, bodies: Sequence[Body], waiter: W) -> bool:
-        """Queue a command; False if there is no room: nothing was queued. A queue that is empty takes any command."""
-        size = command_bytes(command) + sum(map(len, bodies))
+    def add(self, command: Command, bodies: Sequence[Body], waiter: W, size: int = 0) -> bool:
+        """Queue a command; False if there is no room: nothing was queued. A queue that is empty takes any command.
+
+        `size`: what `proposal_bytes` says, if the caller has asked already.
+        """
+        size = size or proposal_bytes(command, bodies)
         if self.held_bytes and self.held_bytes + size > self._queue_bytes_max:
             return False
         self.held_bytes += size
@@ -76,6 +79,11 @@ class Proposals(Generic[W]):
         self._waiting.clear()
         self.release(withdrawn)
         return withdrawn
+
+
+def proposal_bytes(command: Command, bodies: Sequence[Body]) -> int:
+    """About how many bytes of an entry a command takes with its bodies."""
+    return command_bytes(command) + sum(map(len, bodies))
 
 
 def command_bytes(command: Command) -> int:

@@ -240,6 +240,8 @@ async def test_without_a_good_certificate_no_byte_of_ours_is_said(
         # In plain text OpenSSL may answer with an alert of its own, 7 bytes; a hello of ours would be longer.
         assert len(answer) <= 7
         assert b"tests" not in answer
+        # The handshake itself fails: our own code is never reached.
+        assert victim.links.refused_count == 0
 
 
 async def test_a_node_that_answers_under_another_name_is_not_used(authority: Authority) -> None:

@@ -176,6 +176,18 @@ async def test_a_follower_far_behind_is_sent_what_it_missed_within_bounds(tmp_pa
         assert stored(cluster.hosts[behind].shards[0]) == offsets
 
 
+async def test_a_port_in_use_leaves_nothing_open(tmp_path: Path) -> None:
+    members = [Member(name, "127.0.0.1", port) for name, port in zip(NAMES, free_ports(3), strict=True)]
+    settings = settings_for(tmp_path, "n1", members)
+    taken = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", settings.listen_port)
+    async with taken:
+        with pytest.raises(OSError, match="address already in use"):
+            await Host.start(settings, Ear())
+    host = await Host.start(settings, Ear())
+    assert host.connected_peers() == frozenset()
+    await host.stop()
+
+
 async def test_a_node_of_another_cluster_is_not_let_in(tmp_path: Path) -> None:
     async with a_cluster(tmp_path, names=("n1", "n2")) as cluster:
         await ensure_queue(await cluster.led(0))
