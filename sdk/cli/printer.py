@@ -85,10 +85,15 @@ class Printer:
     def table(self, items: Sequence[Item], columns: Sequence[Column]) -> None:
         """Print a table for people: with lines on a terminal, plain columns elsewhere, never cut there."""
         rows = [[column.show(item.get(column.key)) for column in columns] for item in items]
-        if self.out.isatty():
-            self._rich_table(rows, columns)
+        widths = [
+            max(cell_len(cell) for cell in cells) for cells in zip((c.title for c in columns), *rows, strict=True)
+        ]
+        console = Console(file=self.out, highlight=False)
+        # A terminal too narrow for it wraps whole lines; folded cells could not be copied out of the table.
+        if self.out.isatty() and sum(widths) + 3 * len(widths) <= console.width:
+            self._rich_table(console, rows, columns)
         else:
-            self._plain_table(rows, columns)
+            self._plain_table(rows, columns, widths)
 
     def heading(self, text: str) -> None:
         """Print a line between tables; for people only."""
@@ -132,17 +137,16 @@ class Printer:
     def _write(self, line: str) -> None:
         self.out.write(line + "\n")
 
-    def _rich_table(self, rows: Iterable[Sequence[str]], columns: Sequence[Column]) -> None:
+    def _rich_table(self, console: Console, rows: Iterable[Sequence[str]], columns: Sequence[Column]) -> None:
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
         for column in columns:
             table.add_column(column.title, justify="right" if column.right else "left", overflow="fold")
         for row in rows:
             table.add_row(*(Text(cell) for cell in row))
-        Console(file=self.out, highlight=False).print(table)
+        console.print(table)
 
-    def _plain_table(self, rows: Sequence[Sequence[str]], columns: Sequence[Column]) -> None:
+    def _plain_table(self, rows: Sequence[Sequence[str]], columns: Sequence[Column], widths: Sequence[int]) -> None:
         titles = [column.title for column in columns]
-        widths = [max(cell_len(row[place]) for row in [titles, *rows]) for place in range(len(columns))]
         for row in [titles, *rows]:
             cells = []
             for cell, width, column in zip(row, widths, columns, strict=True):

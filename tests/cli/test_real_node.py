@@ -1,6 +1,9 @@
 """The program against a real node, from a topic's creation to an operator's decision; and against a cluster."""
 
 import secrets
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -99,6 +102,31 @@ def test_tail_shows_the_last_ones_only(node: Tallymq, topic: str) -> None:
         assert node("message", "publish", topic, str(number)).code == 0
     lines = node("message", "tail", topic, "-n", "2").out.splitlines()
     assert [Outcome(0, line, "").data["body"] for line in lines] == ["3", "4"]
+
+
+def test_tail_follows_what_comes_until_ctrl_c(node: Tallymq, cluster: Cluster, topic: str) -> None:
+    assert node("message", "publish", topic, "before").code == 0
+    words = ("--server", cluster.addresses, "-o", "json", "message", "tail", topic, "-n", "1", "-f")
+    following = subprocess.Popen(
+        (sys.executable, "-P", "-m", "tallymq.cli", *words), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    # A test that hangs here would tell nothing: whatever happens, the reading below ends.
+    rescue = threading.Timer(60, following.kill)
+    rescue.start()
+    try:
+        assert following.stdout is not None
+        assert Outcome(0, following.stdout.readline(), "").data["body"] == "before"
+        for number in range(8):
+            assert node("message", "publish", topic, str(number), "--key", str(number)).code == 0
+        seen = {Outcome(0, following.stdout.readline(), "").data["body"] for _ in range(8)}
+        assert seen == {str(number) for number in range(8)}
+        following.send_signal(signal.SIGINT)
+        out, err = following.communicate(timeout=60)
+    finally:
+        rescue.cancel()
+        following.kill()
+    assert (following.returncode, out, err) == (130, "", "Interrupted.\n")
 
 
 def test_a_delayed_message_waits(node: Tallymq, topic: str) -> None:

@@ -23,9 +23,10 @@ pytestmark = pytest.mark.needs_go
 def run(*command: str, timeout_s: float = BUILD_S, **environment: str) -> subprocess.CompletedProcess[str]:
     go = find_program("go") or "go"
     path = os.pathsep.join((str(Path(go).parent), os.environ.get("PATH", os.defpath)))
+    variables = {**os.environ, "PATH": path, "GOFLAGS": "-buildvcs=false", **environment}
     return subprocess.run(
-        command, cwd=EXAMPLE, env={**os.environ, "PATH": path, "GOFLAGS": "-buildvcs=false", **environment}, stdin=subprocess.DEVNULL,
-        capture_output=True, text=True, timeout=timeout_s, check=False,
+        command, cwd=EXAMPLE, env=variables, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+        timeout=timeout_s, check=False,
     )  # fmt: skip
 
 
