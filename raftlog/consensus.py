@@ -95,7 +95,7 @@ class _Shard(Applying):
             self.waiting.tell(done, OVERLOADED)
         else:
             index = self.journal.append(self.term, payload)
-            self.waiting.add(index, self.term, size_bytes, done)
+            self.waiting.add(index, size_bytes, done)
             self.advance()
 
     def next_deadline_ms(self) -> int:

@@ -57,6 +57,6 @@ class Applying(Electing):
             self.stop(f"entry {index} could not be applied: {type(error).__name__}: {error}")
             return
         self.applied_index = index
-        self.waiting.applied(index, term, result)
+        self.waiting.applied(index, result)
         if index == self.first_own_index:
             self.tell_role(leading=True)

@@ -39,31 +39,29 @@ Done = Callable[[ProposalOutcome], None]
 @dataclass(frozen=True, slots=True)
 class _Waiter:
     index: int
-    term: int
     size_bytes: int
     done: Done
 
 
 class Waiting:
-    """Callers in the order of their entries."""
+    """Callers in the order of their entries, all of one leadership: whoever stops leading abandons them."""
 
     def __init__(self) -> None:
         self._waiters: deque[_Waiter] = deque()
         self.size_bytes = 0
         self.callback_failures = 0
 
-    def add(self, index: int, term: int, size_bytes: int, done: Done) -> None:
-        """Note who waits for the entry at `index`, appended in `term`."""
-        self._waiters.append(_Waiter(index, term, size_bytes, done))
+    def add(self, index: int, size_bytes: int, done: Done) -> None:
+        """Note who waits for the entry at `index`."""
+        self._waiters.append(_Waiter(index, size_bytes, done))
         self.size_bytes += size_bytes
 
-    def applied(self, index: int, term: int, result: object) -> None:
+    def applied(self, index: int, result: object) -> None:
         """Tell whoever waits for this very entry."""
-        while self._waiters and self._waiters[0].index <= index:
+        if self._waiters and self._waiters[0].index == index:
             waiter = self._waiters.popleft()
             self.size_bytes -= waiter.size_bytes
-            mine = waiter.index == index and waiter.term == term
-            self.tell(waiter.done, ProposalOutcome(ProposalKind.APPLIED, index, result) if mine else UNKNOWN)
+            self.tell(waiter.done, ProposalOutcome(ProposalKind.APPLIED, index, result))
 
     def abandon(self) -> None:
         """Tell everyone that the outcome is not known here."""

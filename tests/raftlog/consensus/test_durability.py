@@ -140,3 +140,16 @@ def test_a_restarted_node_continues_in_its_term_with_its_vote_and_its_state() ->
     world.deliver()
     leader.sync()
     assert leader.state[: len(state)] == state, "replayed from the log, each entry once"
+
+
+def test_the_sync_of_an_earlier_round_releases_nothing_of_a_later_term() -> None:
+    world = World("abc", manual=True)
+    node = world.nodes["a"]
+    node.consensus.received("b", AppendEntries(1, 1, 0, 0, 0))
+    earlier = node.log.write_round()
+    node.consensus.received("c", RequestVote(2, 0, 0))
+    node.log.note_synced(earlier)
+    node.consensus.synced()
+    assert world.in_flight == []
+    node.sync()
+    assert [(t, m.term) for s, t, m in world.in_flight] == [("c", 2)]

@@ -118,6 +118,7 @@ def test_what_a_follower_has_durably_is_not_asked_about_again(claimed: int) -> N
     assert progress.refused(progress.next_sequence(), claimed)
     assert progress.next_index == 11
     assert progress.synced_index == 10
+    assert progress.proven_index == 10, "the rest a power cut may have taken"
 
 
 def test_a_follower_that_lost_what_was_not_synced_gets_it_again() -> None:
