@@ -5,7 +5,7 @@ Its own extension point for transports carries the messages; its module's clock 
 
 from __future__ import annotations
 
-import pickle
+import copy
 from collections.abc import Callable
 
 import pysyncobj.syncobj
@@ -35,8 +35,8 @@ class QueueTransport(Transport):
         return True
 
     def send(self, node, message) -> bool:
-        # Only one pickle of the test's own making: a copy, as a wire would make one.
-        self.world.queue.append((self.name, node.id, pickle.loads(pickle.dumps(message))))
+        # A copy, as a wire would make one.
+        self.world.queue.append((self.name, node.id, copy.deepcopy(message)))
         return True
 
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import pickle
 from dataclasses import replace
 
 import pytest
@@ -108,7 +107,7 @@ def test_stock_cannot_send_an_entry_of_about_two_chunks(monkeypatch) -> None:
     world = StockWorld(monkeypatch, "ab")
     node = world.elect("a")
     node._applyCommand(b"z" * (2 * 65536 - 5), None, 1)
-    with pytest.raises((EOFError, pickle.UnpicklingError)):
+    with pytest.raises(EOFError):
         world.run(0.3)
     assert world.log("b")[-1] != world.log("a")[-1]
 
@@ -216,12 +215,10 @@ def test_nothing_is_acknowledged_before_it_is_synced(names: str) -> None:
 # S1: what a peer can make us run
 
 
-class Bomb:
-    def __reduce__(self):
-        return os.mkdir, ("/proc/never",)
-
-
-def test_a_pickled_message_is_refused_and_not_looked_into() -> None:
-    for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
-        with pytest.raises(DecodeError):
-            decode_message(pickle.dumps({"type": "append_entries", "bomb": Bomb()}, protocol))
+@pytest.mark.parametrize(
+    "frame",
+    [b"cos\nmkdir\n(S'/proc/never'\ntR.", b"\x80\x02cos\nmkdir\nX\x0b\x00\x00\x00/proc/never\x85R.", b"\x80\x04}\x94."],
+)
+def test_a_pickled_message_is_refused_and_not_looked_into(frame: bytes) -> None:
+    with pytest.raises(DecodeError):
+        decode_message(frame)
