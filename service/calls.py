@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -30,6 +31,24 @@ class Draining:
     """Says when the node takes nothing new. Streams wait for `begun` beside what they do."""
 
     begun: asyncio.Event = field(default_factory=asyncio.Event)
+    idle: asyncio.Event = field(default_factory=asyncio.Event)
+    under_way: int = 0
+
+    def __post_init__(self) -> None:
+        self.idle.set()
+
+    @contextmanager
+    def call(self) -> Iterator[None]:
+        """Count a call as under way; raises Refused SHUTTING_DOWN once draining."""
+        self.check()
+        self.under_way += 1
+        self.idle.clear()
+        try:
+            yield
+        finally:
+            self.under_way -= 1
+            if self.under_way == 0:
+                self.idle.set()
 
     def check(self) -> None:
         """Raise Refused SHUTTING_DOWN once draining."""
@@ -68,8 +87,8 @@ class Calls:
 
         async def call(raw: bytes, context: Context) -> Message:
             try:
-                self._draining.check()
-                reply = await handle(decode(request_type, raw, packed_singles), principal_of(context))
+                with self._draining.call():
+                    reply = await handle(decode(request_type, raw, packed_singles), principal_of(context))
             except Exception as error:
                 await self._fail(name, context, error)
                 raise
@@ -83,8 +102,8 @@ class Calls:
 
         async def call(_requests: object, context: Context) -> None:
             try:
-                self._draining.check()
-                await run(context, principal_of(context))
+                with self._draining.call():
+                    await run(context, principal_of(context))
             except Exception as error:
                 await self._fail(name, context, error)
                 raise

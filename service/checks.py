@@ -34,7 +34,6 @@ UNKNOWN_WAIT_MS_MAX = 10_000
 """A producer that answered UNKNOWN knows soon: its own database transaction is still open."""
 NO_ROOM_WAIT_MS = 1_000
 DUE_AT_ONCE = 256
-RECORDED_AT_ONCE = 64
 RETRY_MS = 1_000
 CHECKS_WARNED = 15
 
@@ -187,19 +186,36 @@ class ShardChecks:
             if not page:
                 return
             after = (page[-1].index, page[-1].batch)
-            overdue = [half for half in page if half.producer_group == group and half.checks > 0]
-            for start in range(0, len(overdue), RECORDED_AT_ONCE):
-                part = overdue[start : start + RECORDED_AT_ONCE]
-                if not await self._wait_for_room(group, part[0].principal):
+            asked: list[CheckSent] = []
+            for half in page:
+                # What was never asked about is not overdue, and comes by itself.
+                if half.producer_group == group and half.checks > 0 and not await self._ask_again(half, asked):
                     return
-                fresh = [queries.half(self._shard.view, h.index, h.batch) for h in part]
-                await self._record([self._ask(half) for half in fresh if half is not None and half.in_doubt])
+            await self._record(asked)
             await asyncio.sleep(0)
 
-    async def _wait_for_room(self, group: str, principal: str) -> bool:
-        """Wait until a session of the group may be asked more; return False once there is none."""
-        while sessions := self._sessions.allowed(group, principal):
-            if any(session.has_room for session in sessions):
+    async def _ask_again(self, half: HalfInfo, asked: list[CheckSent]) -> bool:
+        """Ask about one half batch as soon as a session has room; return False once there is no session.
+
+        What was asked is added to `asked`, and recorded before anything is waited for.
+        """
+        if not self._has_room(half):
+            await self._record(asked)
+            asked.clear()
+            if not await self._wait_for_room(half):
+                return False
+        now = queries.half(self._shard.view, half.index, half.batch)
+        if now is not None and now.in_doubt:
+            asked.append(self._ask(now))
+        return True
+
+    def _has_room(self, half: HalfInfo) -> bool:
+        return any(session.has_room for session in self._sessions.allowed(half.producer_group, half.principal))
+
+    async def _wait_for_room(self, half: HalfInfo) -> bool:
+        """Wait until a session may be asked more; return False once there is none."""
+        while self._sessions.allowed(half.producer_group, half.principal):
+            if self._has_room(half):
                 return True
             self._room.clear()
             await self._room.wait()

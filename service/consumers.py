@@ -129,6 +129,8 @@ class Consumers:
         member.credit_bytes = request.record_bytes_max or FETCH_BYTES_MAX
         self._delivery.join(member, topic)
         try:
+            # The lanes' tasks begin first, so that a fetch that does not wait still gets what is there.
+            await asyncio.sleep(0)
             await self._wait(member, found, settled, request.wait_ms)
         finally:
             member.is_paused = True
@@ -151,7 +153,7 @@ class Consumers:
                 await asyncio.wait(waits, timeout=left, return_when=asyncio.FIRST_COMPLETED)
                 waiter.cancel()
                 settled.clear()
-                if self._draining.begun.is_set() or loop.time() >= deadline:
+                if self._draining.begun.is_set():
                     member.is_paused = True
         finally:
             drain.cancel()

@@ -77,7 +77,7 @@ class Member:
         self.credit_bytes += reserved[1] - sum(len(delivery.records) for delivery in deliveries)
         self._on_delivery(deliveries)
         if not had_room and self.has_room:
-            asyncio.get_running_loop().call_soon(self.wake)
+            self.wake()
 
     def wake(self) -> None:
         """Let the lanes look again: there is room now."""

@@ -32,6 +32,8 @@ from tallymq.txn.types import Effect
 
 RECEIVE_BYTES_MAX = 8 << 20
 """Twice what a frame may have, so that a frame somewhat too large is refused by name instead of by the library."""
+LAST_SECONDS = 0.5
+"""Time for the last replies to leave after the last call of ours ended."""
 READY_SECONDS_MAX = 2.5
 """How long a single node waits for its shards to elect it before it says that it is ready."""
 
@@ -96,7 +98,10 @@ class Node:
         await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
         if self.parts is not None:
             self.parts.draining.begun.set()
-        await self._server.stop(grace_seconds)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.parts.draining.idle.wait(), grace_seconds)
+        # What may still be open are streams of others' services (health watches, reflection): they are cut soon.
+        await self._server.stop(min(grace_seconds, LAST_SECONDS))
         if self.parts is not None:
             self.parts.stop()
         await self._pages.stop()

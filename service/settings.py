@@ -161,7 +161,7 @@ def configuration_page() -> str:
         "`tallymqd` without arguments runs one node with the defaults below. `tallymqd --config node.toml` reads a",
         "TOML file whose keys are the names below; an environment variable goes before the file, and an option of the",
         "command line (`--node`, `--data`, `--listen`, `--listen-peers`, `--listen-metrics`, `--insecure`,",
-        "`--set KEY=VALUE`) before both. An unknown key or a bad value is an error naming the line; nothing starts then.",
+        "`--set KEY=VALUE`) before both. An unknown key or a bad value is an error naming the line: nothing starts.",
         "",
         "| key | default | unit | allowed | environment | meaning |",
         "| --- | --- | --- | --- | --- | --- |",
