@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -62,6 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     words = list(sys.argv[1:] if arguments is None else arguments)
     if instruction := os.environ.get(COMPLETE_VARIABLE):
         sys.exit(shell_complete(root, {}, PROGRAM, COMPLETE_VARIABLE, instruction))
+    _make_printable()
     run = Run()
     try:
         code = run_command(run, words)
@@ -73,6 +75,13 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     finally:
         run.close()
     sys.exit(int(code))
+
+
+def _make_printable() -> None:
+    # A terminal that cannot show a letter of somebody's key shows its escape; that is no reason to fail.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def run_command(run: Run, words: list[str]) -> Exit:

@@ -122,6 +122,18 @@ def test_a_reader_that_has_seen_enough_is_no_failure(server: Canned) -> None:
     assert (ran.returncode, ran.stderr) == (0, b"")
 
 
+def test_a_terminal_that_knows_no_chinese_is_no_failure(server: Canned) -> None:
+    server.will("GetMessage", admin.GetMessageReply(topic="t", record=replies.record("李雷".encode())))
+    plain = {**os.environ, "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"}
+    for words, shown in (((), r"\u674e\u96f7"), (("-o", "json"), r'"body": "\u674e\u96f7"')):
+        ran = subprocess.run(
+            (*PROGRAM, "--server", server.address, *words, "message", "get", replies.ID), env=plain,
+            capture_output=True, text=True, timeout=DEADLINE_S, check=False, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+        assert (ran.returncode, ran.stderr) == (0, "")
+        assert shown in ran.stdout
+
+
 @pytest.mark.parametrize(
     ("call", "words", "said"),
     [

@@ -121,6 +121,8 @@ def test_tail_follows_what_comes_until_ctrl_c(node: Tallymq, cluster: Cluster, t
             assert node("message", "publish", topic, str(number), "--key", str(number)).code == 0
         seen = {Outcome(0, following.stdout.readline(), "").data["body"] for _ in range(8)}
         assert seen == {str(number) for number in range(8)}
+        assert node("message", "publish", topic, "last").code == 0
+        assert Outcome(0, following.stdout.readline(), "").data["body"] == "last", "nothing is printed twice"
         following.send_signal(signal.SIGINT)
         out, err = following.communicate(timeout=60)
     finally:
