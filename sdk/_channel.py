@@ -1,7 +1,7 @@
 """The only door to grpclib: calls and streams to one node, over one HTTP/2 connection.
 
-grpclib and not grpcio: grpcio's threads and locks do not survive a fork, and this package must. Tried with 1.85.1: every
-forked child hangs, or with GRPC_ENABLE_FORK_SUPPORT=1 those that forked during a call. grpclib is as fast here.
+grpclib and not grpcio: grpcio's threads and locks do not survive a fork, and this package must. Tried with 1.85.1:
+every forked child hangs, or with GRPC_ENABLE_FORK_SUPPORT=1 those that forked during a call. grpclib is as fast here.
 """
 
 from __future__ import annotations

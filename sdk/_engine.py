@@ -19,12 +19,11 @@ from google.protobuf.message import Message as Protobuf
 from tallymq import _answers
 from tallymq._batcher import Frame, HalfHandle, Item, Kind, Lane, encode_decisions, encode_messages
 from tallymq._channel import Channels, Reply
-from tallymq._connection import ProduceLink
+from tallymq._dispatch import RETRY_S_MAX, RETRY_S_MIN, Dispatcher, late_error
 from tallymq._records import Outgoing, queue_of_key
 from tallymq._routes import Routes
 from tallymq._settings import Settings
-from tallymq.exceptions import ClosedError, OutcomeUnknown, TallyError, Unavailable, error_of_refusal
-from tallymq.proto import messaging_pb2
+from tallymq.exceptions import ClosedError, TallyError, Unavailable
 from tallymq.types import Receipt, jitter
 
 log = logging.getLogger("tallymq")
@@ -33,10 +32,6 @@ SEQUENCE_MAX = 2**32 - 1
 HELD_BYTES_MAX = 64 * 1024 * 1024
 HELD_ITEMS_MAX = 65_536
 SWEEP_S = 0.05
-STUCK_S = 2.0
-"""A frame without an answer for so long is sent elsewhere if the shard's leader has moved."""
-RETRY_S_MIN = 0.02
-RETRY_S_MAX = 1.0
 CLOCK_MARGIN_S = 30.0
 """How far this machine's clock may be behind the service's without frames being refused as late."""
 DEADLINE_AHEAD_S_MAX = 870.0
@@ -60,8 +55,7 @@ class Engine:
         self._sequence = 0
         self._correlation = 0
         self._lanes: dict[tuple[int, Kind], Lane] = {}
-        self._links: dict[str, ProduceLink] = {}
-        self._frames: dict[int, Frame] = {}
+        self._dispatcher = Dispatcher(self.loop, self.routes, self.channels, self._place_anew)
         self._sticky: dict[str, int] = {}
         self._held_bytes = 0
         self._held_items = 0
@@ -182,9 +176,8 @@ class Engine:
                 # The next keyless messages go to another queue.
                 if topic in self._sticky:
                     self._sticky[topic] = (self._sticky[topic] + 1) % max(1, frame.items[0].queue_count)
-        self._frames[frame.correlation] = frame
         self.frames_sent += 1
-        self._dispatch(frame)
+        self._dispatcher.send(frame)
 
     def _next_identity(self) -> tuple[int, int]:
         if self._sequence >= SEQUENCE_MAX:
@@ -194,87 +187,8 @@ class Engine:
         self._sequence += 1
         return self.instance, self._sequence
 
-    def _dispatch(self, frame: Frame) -> None:
-        if frame.correlation not in self._frames:
-            return
-        frame.sent_time = self.loop.time()
-        address = self.routes.leaders.get(frame.lane.shard)
-        if address is None:
-            self.routes.refresh_soon()
-            self._retry_later(frame, Unavailable(f"No node is known to lead shard {frame.lane.shard}."))
-            return
-        link = self._links.get(address)
-        if link is None:
-            link = ProduceLink(self.channels.of(address), self._answered, self._failed)
-            self._links[address] = link
-        link.send(frame)
-
-    def _retry_later(self, frame: Frame, problem: TallyError) -> None:
-        frame.problem = problem
-        frame.sent = False
-        frame.address = ""
-        frame.attempts += 1
-        pause_s = jitter(min(RETRY_S_MAX, RETRY_S_MIN * 2 ** min(frame.attempts, 10)))
-        self.loop.call_later(pause_s, self._dispatch, frame)
-
-    def _failed(self, frame: Frame, problem: TallyError) -> None:
-        """The link broke. Called on the loop; the frame may have been stored if it was sent."""
-        if frame.correlation not in self._frames:
-            return
-        frame.doubtful |= frame.sent
-        self.routes.leaders.pop(frame.lane.shard, None)
-        self.routes.refresh_soon()
-        self._retry_later(frame, problem)
-
-    def _answered(self, reply: messaging_pb2.ProduceReply) -> None:
-        frame = self._frames.get(reply.correlation)
-        if frame is None:
-            return
-        if reply.WhichOneof("reply") == "refusal":
-            self._refused(frame, reply.refusal)
-            return
-        _answers.settle(frame, reply)
-        self._finish(frame)
-
-    def _finish(self, frame: Frame) -> None:
-        self._frames.pop(frame.correlation, None)
-        frame.lane.finished(frame)
-
-    def _refused(self, frame: Frame, refusal: messaging_pb2.Refusal) -> None:
-        error = error_of_refusal(refusal)
-        frame.doubtful |= not refusal.definite
-        if refusal.name == "NOT_LEADER":
-            self._follow(frame, refusal.leader_address, error)
-        elif refusal.retryable:
-            self.routes.refresh_soon()
-            self._retry_later(frame, error)
-        elif frame.doubtful:
-            _answers.fail(frame.items, OutcomeUnknown(f"It may have been stored before it was refused: {error}"))
-            self._finish(frame)
-        elif frame.kind != "decide" and (refusal.name == "QUEUE_COUNT_CHANGED" or self._topics_of(frame) > 1):
-            self._place_anew(frame, refusal.name, error)
-        else:
-            _answers.fail(frame.items, error)
-            self._finish(frame)
-
-    def _follow(self, frame: Frame, address: str, error: TallyError) -> None:
-        moved = bool(address) and address != frame.address
-        self.routes.learn_leader(frame.lane.shard, address if moved else "")
-        if moved and frame.attempts < 3:
-            frame.attempts += 1
-            frame.sent = False
-            self._dispatch(frame)
-            return
-        self.routes.refresh_soon()
-        self._retry_later(frame, error)
-
-    @staticmethod
-    def _topics_of(frame: Frame) -> int:
-        return len({batch[0].outgoing.topic for batch in frame.batches})
-
     def _place_anew(self, frame: Frame, name: str, error: TallyError) -> None:
-        """Nothing of the frame was stored: callers who shared it with the cause of the refusal must not suffer."""
-        self._finish(frame)
+        """Nothing of the frame was stored. Callers who shared it with the cause of the refusal must not suffer."""
         by_topic: dict[str, list[Item]] = {}
         for item in frame.items:
             by_topic.setdefault(item.outgoing.topic, []).append(item)
@@ -317,30 +231,9 @@ class Engine:
             late = lane.take_late(now)
             _answers.fail(late, Unavailable("It was not sent in time: the service is slow or cannot be reached."))
             for frame in list(lane.under_way):
-                self._look_after(frame, now)
+                self._dispatcher.look_after(frame, now)
             busy = busy or bool(lane) or bool(lane.under_way)
         self._sweep = self.loop.call_later(SWEEP_S, self._sweep_once) if busy and not self._closed else None
-
-    def _look_after(self, frame: Frame, now: float) -> None:
-        if now >= frame.first_deadline:
-            _answers.fail([item for item in frame.items if item.deadline <= now], _late_error(frame))
-            left = [item.deadline for item in frame.items if item.deadline > now]
-            if not left:
-                self._forget(frame)
-                return
-            frame.first_deadline = min(left)
-        if frame.address and now - frame.sent_time > STUCK_S:
-            self.routes.refresh_soon()
-            if self.routes.leaders.get(frame.lane.shard, frame.address) != frame.address:
-                self._links[frame.address].forget(frame)
-                frame.doubtful |= frame.sent
-                self._retry_later(frame, Unavailable(f"{frame.address} does not answer."))
-
-    def _forget(self, frame: Frame) -> None:
-        if frame.address:
-            self._links[frame.address].forget(frame)
-            frame.address = ""
-        self._finish(frame)
 
     def _check_open(self) -> None:
         if self._closed:
@@ -385,11 +278,10 @@ class Engine:
         for lane in self._lanes.values():
             _answers.fail(lane.take_all(), ClosedError("The client was closed before this was sent."))
             for frame in list(lane.under_way):
-                _answers.fail(frame.items, _late_error(frame))
-        self._frames.clear()
+                _answers.fail(frame.items, late_error(frame))
         while self._waiting:
             self._let_in()
-        await asyncio.gather(*(link.close() for link in self._links.values()))
+        await self._dispatcher.close()
         for task in list(self._tasks):
             task.cancel()
         self.channels.close()
@@ -401,14 +293,6 @@ def _nothing() -> None:
 
 def _new_instance() -> int:
     return secrets.randbelow(2**64 - 1) + 1
-
-
-def _late_error(frame: Frame) -> TallyError:
-    if frame.sent or frame.doubtful:
-        return OutcomeUnknown("No answer came in time.")
-    if frame.problem is not None and frame.problem.definite:
-        return frame.problem
-    return Unavailable(f"It could not be sent in time. {frame.problem.message if frame.problem else ''}".strip())
 
 
 def _log_decision(handle: HalfHandle, done: asyncio.Future[Any]) -> None:
