@@ -150,6 +150,9 @@ class ShardHandle:
 
     def gather(self) -> None:
         """Make entries of what waits, and append them."""
+        if self._proposals and not self._consensus.is_leader:
+            # Leadership may end before it was ever told to anyone, and callers may have come in that while.
+            self.lost_leadership()
         taken_bytes = 0
         while self._proposals and taken_bytes < ROUND_BYTES_MAX and self._consensus.is_ready:
             taken = self._proposals.take()
@@ -158,8 +161,8 @@ class ShardHandle:
 
     def lost_leadership(self) -> None:
         """Nothing that still waits was appended: say so, definite."""
-        for proposal in self._proposals.withdraw():
-            _fail(proposal.waiter, NotLeader(self._consensus.leader))
+        healthy = self.health == OK
+        self.refuse_waiting(NotLeader(self._consensus.leader) if healthy else ShardStopped(self.health))
 
     def refuse_waiting(self, error: RaftLogError) -> None:
         """Turn away what was not appended."""

@@ -281,6 +281,7 @@ async def test_silence_is_noticed_and_a_new_connection_takes_the_place_of_the_ol
         await until(lambda: node.ear.connections[:3] == ["+n1", "-n1", "+n1"], str(node.ear.connections))
         # Nothing more is said by n1: the second one ends too, though nobody closed it.
         await until(lambda: not node.links.connected)
+        assert node.ear.connections == ["+n1", "-n1", "+n1", "-n1"]
         for _, writer in ends:
             writer.close()
 

@@ -302,13 +302,19 @@ async def test_a_clean_stop_answers_who_waits_and_refuses_who_comes_late(tmp_pat
     assert [caller.result() for caller in callers] == [Done()] * 200
 
 
-async def test_the_store_is_flushed_by_log_bytes_and_the_log_is_not_read_again(tmp_path: Path) -> None:
+async def test_the_store_is_flushed_once_enough_was_logged(tmp_path: Path) -> None:
     settings = settings_for(tmp_path, flush_log_bytes=1 << 20)
     async with running(settings) as host:
         await ensure_queue(host.shards[0])
         for number in range(12):
             await publish(host.shards[0], number, 300_000)
         await until(lambda: host.flushes >= 1)
+        assert host._opened.log.bytes_since_flush < 12 * 300_000
+    # Without so much log there is no flush before the interval's end, but the one of a clean stop.
+    async with running(settings_for(tmp_path)) as host:
+        await publish(host.shards[0], 100, 300_000)
+        assert host.flushes == 0
+    assert host.flushes == 1
 
 
 def test_nothing_of_a_stopped_host_is_left_running(tmp_path: Path) -> None:

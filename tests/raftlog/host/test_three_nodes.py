@@ -9,9 +9,10 @@ import pytest
 
 from tallymq.raftlog.errors import NotLeader, OutcomeUnknown, Overloaded, ShardStopped
 from tallymq.raftlog.host import Host, ShardHandle
+from tallymq.raftlog.proposals import Proposals
 from tallymq.raftlog.settings import Member
 from tallymq.txn.commands import Barrier
-from tallymq.txn.outcomes import Done, Stored
+from tallymq.txn.outcomes import Done, Result, Stored
 from tests.raftlog.host.traffic import (
     Ear,
     body_of,
@@ -174,6 +175,22 @@ async def test_a_follower_far_behind_is_sent_what_it_missed_within_bounds(tmp_pa
         await cluster.start(behind)
         await cluster.agree()
         assert stored(cluster.hosts[behind].shards[0]) == offsets
+
+
+async def test_who_came_before_a_leader_was_ready_is_told_when_it_never_is(tmp_path: Path) -> None:
+    async with a_cluster(tmp_path) as cluster:
+        handle = await cluster.led(0)
+        member = cluster.hosts[cluster.name_of(handle)]._members[0]
+        # A leader that others deposed before its first entry was on a majority: it never told anyone that it led.
+        waiting = Proposals[asyncio.Future[Result]](1 << 20, 1 << 20)
+        replica, log, stamps = handle._replica, handle._log, handle._stamps
+        early = ShardHandle(cluster.hosts[cluster.name_of(handle)], member, replica, log, stamps, waiting)
+        caller = early.propose(Barrier())
+        member._shard.follow("")
+        early.gather()
+        with pytest.raises(NotLeader):
+            await caller
+        assert early.waiting_bytes == 0
 
 
 async def test_a_port_in_use_leaves_nothing_open(tmp_path: Path) -> None:
