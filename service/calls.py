@@ -13,7 +13,7 @@ import structlog
 from google.protobuf.message import Message
 
 from tallymq.service.errors import Refused, abort, from_exception
-from tallymq.service.fields import decode
+from tallymq.service.fields import decode, no_singles
 from tallymq.service.metrics import Metrics
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -81,14 +81,14 @@ class Calls:
         name: str,
         request_type: type[_Request],
         handle: Callable[[_Request, str], Awaitable[Message]],
-        packed_singles: bool = False,
+        singles: Callable[[_Request], int] = no_singles,
     ) -> None:
         """Add a method: `handle(request, principal)` returns the reply or raises Refused."""
 
         async def call(raw: bytes, context: Context) -> Message:
             try:
                 with self._draining.call():
-                    reply = await handle(decode(request_type, raw, packed_singles), principal_of(context))
+                    reply = await handle(decode(request_type, raw, singles), principal_of(context))
             except Exception as error:
                 await self._fail(name, context, error)
                 raise

@@ -6,11 +6,13 @@ Only when lengths differ is the request walked field by field.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 
+from tallymq.proto import frames_pb2
 from tallymq.service.errors import Refused
 
 _Message = TypeVar("_Message", bound=Message)
@@ -18,19 +20,40 @@ _Message = TypeVar("_Message", bound=Message)
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
-def decode(message_type: type[_Message], raw: bytes, packed_singles: bool = False) -> _Message:
+def no_singles(_message: Message) -> int:
+    """Return 0: for types without packed lists."""
+    return 0
+
+
+def decode(message_type: type[_Message], raw: bytes, singles: Callable[[_Message], int] = no_singles) -> _Message:
     """Return `raw` parsed; raises Refused MALFORMED_REQUEST or REPEATED_FIELD.
 
-    `packed_singles`: the type has packed fields, whose one-item form may legally be a byte shorter than canonical and
-    so could hide a repetition from the test of lengths; such requests are always walked.
+    `singles` counts the packed lists of one item. Such a list may legally be written a byte shorter than canonical,
+    and a repetition takes two bytes or more: with two such lists the test of lengths could be deceived.
     """
     try:
         message = message_type.FromString(raw)
     except DecodeError:
         raise Refused("MALFORMED_REQUEST", f"not a {message_type.DESCRIPTOR.name}") from None
-    if packed_singles or message.ByteSize() != len(raw):
+    if message.ByteSize() != len(raw) or singles(message) > 1:
         refuse_repeated(message_type.DESCRIPTOR, raw)
     return message
+
+
+def singles_of_frame(request: frames_pb2.PublishRequest | frames_pb2.PrepareRequest) -> int:
+    """Return how many packed lists of a frame have one item."""
+    return _singles(request.batches)
+
+
+def singles_of_produce(request: frames_pb2.ProduceRequest) -> int:
+    """Return how many packed lists of a frame on a stream have one item."""
+    kind = request.WhichOneof("request")
+    return 0 if kind is None or kind == "decide" else _singles(getattr(request, kind).batches)
+
+
+def _singles(batches: Iterable[frames_pb2.Batch]) -> int:
+    headers = [batch.header for batch in batches]
+    return sum((len(each.record_lengths) == 1) + (len(each.delivery_times_ms) == 1) for each in headers)
 
 
 def refuse_repeated(descriptor: Any, raw: bytes) -> None:  # noqa: ANN401 - two classes

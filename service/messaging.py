@@ -12,6 +12,7 @@ from tallymq.service.calls import Calls, Context, Draining, GenericHandler
 from tallymq.service.checks import Checks
 from tallymq.service.cluster import Cluster
 from tallymq.service.consumers import Consumers
+from tallymq.service.fields import singles_of_frame
 from tallymq.service.frames import Frames, Pending
 from tallymq.service.leases import Leases
 from tallymq.service.metrics import Metrics
@@ -39,8 +40,8 @@ class Messaging:
     def handler(self) -> GenericHandler:
         """Return the methods for a gRPC server."""
         calls = Calls(SERVICE, self.metrics, self.draining)
-        calls.unary("Publish", frames_pb2.PublishRequest, self.publish, packed_singles=True)
-        calls.unary("Prepare", frames_pb2.PrepareRequest, self.prepare, packed_singles=True)
+        calls.unary("Publish", frames_pb2.PublishRequest, self.publish, singles_of_frame)
+        calls.unary("Prepare", frames_pb2.PrepareRequest, self.prepare, singles_of_frame)
         calls.unary("Commit", messaging_pb2.CommitRequest, self.commit)
         calls.unary("RollBack", messaging_pb2.RollBackRequest, self.roll_back)
         calls.stream("Produce", self.produce)

@@ -8,7 +8,7 @@ from collections import deque
 from tallymq.proto import frames_pb2, messaging_pb2
 from tallymq.service.calls import END, Context, Draining, log
 from tallymq.service.errors import Refused, from_exception, to_message
-from tallymq.service.fields import decode
+from tallymq.service.fields import decode, singles_of_produce
 from tallymq.service.frames import Frames, Pending
 from tallymq.service.metrics import Metrics
 from tallymq.txn.outcomes import Result
@@ -84,7 +84,7 @@ class ProduceStream:
         self._under_way(1, len(raw))
         correlation = 0
         try:
-            request = decode(frames_pb2.ProduceRequest, raw, packed_singles=True)
+            request = decode(frames_pb2.ProduceRequest, raw, singles_of_produce)
             correlation = request.correlation
             kind = request.WhichOneof("request")
             if kind is None:

@@ -140,10 +140,11 @@ BATCHES: list[tuple[str, Make]] = [
 ]
 
 
-def with_repeated_queue(known: Known) -> bytes:
+def with_repeated_queue(_known: Known) -> bytes:
     """A queue that stands twice, hidden from a comparison of lengths by one-item lists written without packing."""
     header = M.BatchHeader(topic="transfers", queue_count=4).SerializeToString()
-    header += b"\x10\x01\x10" + bytes((known.queue,)) + b"\x20\x03"
+    header += b"\x10\x01\x10\x01" + b"\x20\x03" + b"\x28\x01"
+    assert len(header) == M.BatchHeader.FromString(header).ByteSize()
     return field(3, field(1, header) + field(2, field(1, b"*\x01a")))
 
 
