@@ -63,7 +63,8 @@ class Demo:
         self.hanmeimei = folder / "hanmeimei.db"
         self.node = DemoNode(folder / "node")
         self.programs: list[subprocess.Popen[bytes]] = []
-        self.log = (folder / "programs.txt").open("ab")
+        self.said = folder / "programs.txt"
+        self.log = self.said.open("ab")
 
     def end(self) -> None:
         """Ends everything this demo has started."""
@@ -118,6 +119,12 @@ class Demo:
         """Transfers that Li Lei's bank has made."""
         return ask(self.lilei, "SELECT count(*) FROM transfer")
 
+    def was_delivered_twice(self, number: int) -> bool:
+        """True once the client said that it recognised this transfer's message as done before."""
+        with contextlib.closing(sqlite3.connect(self.hanmeimei)) as connection:
+            row = connection.execute("SELECT message_id FROM receipt WHERE number = ?", (number,)).fetchone()
+        return row is not None and f"Message {row[0]} of transfers was done before" in self.said.read_text("utf-8")
+
     def received(self) -> int:
         """Transfers that Han Meimei's bank has credited."""
         return ask(self.hanmeimei, "SELECT count(*) FROM receipt")
@@ -153,6 +160,8 @@ def tell(demo: Demo) -> None:
     wait("all transfers made", lambda: demo.sent() == TRANSFERS)
     say("All transfers are made. Whatever is open is being asked about.")
     wait("all transfers credited", lambda: demo.received() == TRANSFERS)
+    wait("the second delivery of transfer 70", lambda: demo.was_delivered_twice(70))
+    say("Transfer 70 was delivered twice. The second time it was recognised, acknowledged and not run.")
 
 
 def transactions(address: str) -> list[admin_pb2.Transaction]:
@@ -209,7 +218,7 @@ def main() -> int:
             tell(demo)
             good = judge(demo)
         except (TimeoutError, RuntimeError) as error:
-            print(f"{error}\n{(Path(folder) / 'programs.txt').read_text(encoding='utf-8', errors='replace')}")
+            print(f"{error}\n{demo.said.read_text(encoding='utf-8', errors='replace')}")
             return 1
         finally:
             demo.end()

@@ -1,5 +1,6 @@
 """Han Meimei's bank. Each transfer adds 100 yuan to her account, once, however often its message is delivered."""
 
+import logging
 import sys
 
 import mortal
@@ -10,6 +11,7 @@ from tallymq import Message, Tally
 def main() -> None:
     """`hanmeimei.py URL DATABASE DEATH`: credits transfers until its input ends."""
     url, database, death = sys.argv[1:]
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
     mortal.choose_death(death)
     with Tally(url, inbox=lambda: mortal.connect(database)) as tally:
 

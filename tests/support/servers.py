@@ -68,10 +68,21 @@ class Server(ABC):
     def is_ready(self) -> bool:
         """True if it can be asked."""
 
+    def _environment(self) -> dict[str, str]:
+        """The environment of a server: its temporary files go into its own folder."""
+        return {**os.environ, "TMPDIR": str(self.folder)}
+
     def run(self, command: Sequence[str]) -> None:
         """Runs a program as the server's user. Raises RuntimeError with what it said."""
         ran = subprocess.run(
-            command, user=self._user, cwd=self.folder, capture_output=True, text=True, timeout=SETUP_S, check=False
+            command,
+            user=self._user,
+            cwd=self.folder,
+            env=self._environment(),
+            capture_output=True,
+            text=True,
+            timeout=SETUP_S,
+            check=False,
         )
         if ran.returncode != 0:
             raise RuntimeError(f"{command[0]} failed: {ran.stdout[-2000:]}{ran.stderr[-2000:]}")
@@ -80,7 +91,13 @@ class Server(ABC):
         """Starts it; does not wait."""
         with (self.folder / "log.txt").open("ab") as log:
             self._process = subprocess.Popen(
-                self.command(), user=self._user, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                self.command(),
+                user=self._user,
+                cwd=self.folder,
+                env=self._environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
             )
 
     def wait_ready(self) -> None:
