@@ -1,6 +1,7 @@
 """The first bank, on PostgreSQL: takes money here and tells the second bank. No line of check code.
 
-`python -m tests.workloads.bank_a URL DATABASE TRANSFERS WORKERS`; stays until its input ends.
+`python -m tests.workloads.bank_a URL DATABASE WORKERS`. Each line of its input is a number: make all transfers up to
+that one. Stays until its input ends.
 """
 
 import logging
@@ -29,13 +30,10 @@ def transfer(tally: Tally, bank: "psycopg.Connection[tuple[object, ...]]", numbe
 
 
 def work(tally: Tally, database: str, numbers: "queue.SimpleQueue[int]") -> None:
-    """Makes transfers until there are none left. The database says which are made, whatever went wrong."""
+    """Makes the transfers it is given, for ever. The database says which are made, whatever went wrong."""
     bank: psycopg.Connection[tuple[object, ...]] | None = None
     while True:
-        try:
-            number = numbers.get_nowait()
-        except queue.Empty:
-            return
+        number = numbers.get()
         made = False
         while not made:
             try:
@@ -53,35 +51,32 @@ def work(tally: Tally, database: str, numbers: "queue.SimpleQueue[int]") -> None
                 time.sleep(PAUSE_S)
 
 
-def left_to_do(database: str, transfers: int) -> "queue.SimpleQueue[int]":
-    """The transfers that are not made yet. Waits for the database."""
+def made_before(database: str) -> set[int]:
+    """The transfers that are made already. Waits for the database."""
     while True:
         try:
             with psycopg.connect(database) as bank:
-                made = {row[0] for row in bank.execute("SELECT number FROM transfer").fetchall()}
+                return {int(str(row[0])) for row in bank.execute("SELECT number FROM transfer").fetchall()}
         except psycopg.Error:
             time.sleep(PAUSE_S)
-            continue
-        numbers: queue.SimpleQueue[int] = queue.SimpleQueue()
-        for number in range(1, transfers + 1):
-            if number not in made:
-                numbers.put(number)
-        return numbers
 
 
 def main() -> None:
-    """Makes all transfers, then answers checks until its input ends."""
-    url, database, transfers, workers = sys.argv[1:]
+    """Makes the transfers it is told to, and answers checks, until its input ends."""
+    url, database, workers = sys.argv[1:]
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
-    numbers = left_to_do(database, int(transfers))
+    made = made_before(database)
+    numbers: queue.SimpleQueue[int] = queue.SimpleQueue()
     with Tally(url, group="bank-a", checker=lambda: psycopg.connect(database), timeout_s=10.0) as tally:
         tally.start()
-        threads = [threading.Thread(target=work, args=(tally, database, numbers)) for _ in range(int(workers))]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        sys.stdin.read()
+        for _ in range(int(workers)):
+            threading.Thread(target=work, args=(tally, database, numbers), daemon=True).start()
+        told = 0
+        for line in sys.stdin:
+            for number in range(told + 1, int(line) + 1):
+                if number not in made:
+                    numbers.put(number)
+            told = max(told, int(line))
 
 
 if __name__ == "__main__":

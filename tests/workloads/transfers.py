@@ -4,6 +4,7 @@
 """
 
 import argparse
+import os
 import random
 import subprocess
 import sys
@@ -64,6 +65,7 @@ class Bank:
         self.postgres = postgres
         self.mariadb = mariadb
         self.transfers = transfers
+        self.allowed = 0
         self.kills: Counter[str] = Counter()
         self.in_flight_min = sys.maxsize
         self._log = log
@@ -94,8 +96,16 @@ class Bank:
 
     def start_producer(self) -> None:
         """Starts the first bank's program."""
-        arguments = [self.cluster.url, self.postgres.url, str(self.transfers), str(WORKERS)]
-        self._producer = self._start("tests.workloads.bank_a", arguments)
+        self._producer = self._start("tests.workloads.bank_a", [self.cluster.url, self.postgres.url, str(WORKERS)])
+        self.allow(self.allowed)
+
+    def allow(self, transfers: int) -> None:
+        """Lets the first bank make all transfers up to this number."""
+        assert self._producer is not None
+        assert self._producer.stdin is not None
+        self.allowed = transfers
+        self._producer.stdin.write(f"{transfers}\n".encode())
+        self._producer.stdin.flush()
 
     def start_consumer(self) -> None:
         """Starts the second bank's program."""
@@ -103,8 +113,8 @@ class Bank:
 
     def _start(self, module: str, arguments: list[str]) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", module, *arguments]
-        root = Path(__file__).resolve().parent.parent.parent
-        return subprocess.Popen(command, cwd=root, stdin=subprocess.PIPE, stdout=self._log, stderr=self._log)
+        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parent.parent.parent)}
+        return subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=self._log, stderr=self._log)
 
     def end(self) -> None:
         """Ends both programs."""
@@ -270,11 +280,15 @@ def run(folder: Path, transfers: int, parts: list[str], settle_s: float, tell: b
         try:
             bank.set_up()
             say(f"three nodes, PostgreSQL and MariaDB; {transfers} transfers of 100 yuan by {WORKERS} workers")
+            bank.allow(transfers // (len(parts) + 1))
             for number, part in enumerate(parts, start=1):
-                mark = transfers * number // (len(parts) + 1)
-                wait_for(f"{mark} transfers", lambda mark=mark: bank.sent() >= mark, PROGRESS_S)
+                before, after = (transfers * at // (len(parts) + 1) for at in (number, number + 1))
+                # What is allowed ends behind the kill, however long the parts take to come back.
+                wait_for(f"{before} transfers", lambda before=before: bank.sent() >= before, PROGRESS_S)
+                bank.allow(after)
                 bank.kill_when_busy(part)
                 say(f"kill -9 no. {number}: {part}, at {bank.sent()} made and {bank.credited()} credited")
+            bank.allow(transfers)
             settled_s = bank.settle(settle_s)
             return bank.outcome(settled_s)
         except BaseException:
