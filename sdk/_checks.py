@@ -16,12 +16,14 @@ from typing import Any
 from tallymq._batcher import HalfHandle
 from tallymq._engine import Engine
 from tallymq._markers import MarkerCleaner
-from tallymq._records import bit_positions, message_id, readable
+from tallymq._records import bit_positions, bits_of, message_id, readable
 from tallymq.databases.checker import Checker
 from tallymq.proto import messaging_pb2
 from tallymq.types import Decision, HalfMessage, utc_time
 
 log = logging.getLogger("tallymq")
+
+CONFIRM_S = 2.0
 
 CheckFunction = Callable[[HalfMessage], "Decision | Awaitable[Decision]"]
 
@@ -59,6 +61,14 @@ class Checks:
         roll_back = sum(1 << bit for bit, decision in decisions.items() if decision is Decision.ROLLBACK)
         return commit, roll_back
 
+    def confirm(self, check: messaging_pb2.Check, commit: int) -> None:
+        """After the answer: have commits confirmed by a decision, for an answer is not, and only then clean up."""
+        if self._cleaner is None or self._checker is None or check.topic in self._functions or not commit:
+            return
+        handles = [_handle(check, bit) for bit in bit_positions(bits_of(commit))]
+        # A moment later, so that it stays on record that the check decided.
+        self._engine.loop.call_later(CONFIRM_S, self._cleaner.commit_soon, handles)
+
     async def _decisions(self, check: messaging_pb2.Check) -> dict[int, Decision]:
         bits = bit_positions(check.in_doubt_bits)
         ids = {bit: message_id(check.instance, check.sequence, check.half.first_position + bit) for bit in bits}
@@ -74,11 +84,6 @@ class Checks:
         if self._checker is None:
             return {}
         outcomes = await self._checker.outcomes(list(closed.values()))
-        if self._cleaner is not None:
-            for bit, each in closed.items():
-                if outcomes.get(each):
-                    # Sent as a decision too: an answer to a check is not confirmed, and only what is may be cleaned up.
-                    self._cleaner.commit_soon([_handle(check, bit, each)])
         return {
             bit: Decision.COMMIT if outcomes[each] else Decision.ROLLBACK
             for bit, each in closed.items()
@@ -112,6 +117,7 @@ class Checks:
         )
 
 
-def _handle(check: messaging_pb2.Check, bit: int, identity: str) -> HalfHandle:
+def _handle(check: messaging_pb2.Check, bit: int) -> HalfHandle:
     half = check.half
+    identity = message_id(check.instance, check.sequence, half.first_position + bit)
     return HalfHandle(identity, half.shard, half.index, half.batch, bit, check.instance, check.sequence, half.queue)

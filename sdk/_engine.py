@@ -258,6 +258,11 @@ class Engine:
             await asyncio.sleep(jitter(min(RETRY_S_MAX, RETRY_S_MIN * 2 ** min(attempt, 10))))
 
     @property
+    def closed(self) -> bool:
+        """True once close() was called."""
+        return self._closed
+
+    @property
     def idle(self) -> bool:
         """True if nothing waits to be sent or answered."""
         return not any(lane or lane.under_way for lane in self._lanes.values())

@@ -41,6 +41,8 @@ class MarkerCleaner:
 
     def commit_soon(self, handles: Sequence[HalfHandle]) -> None:
         """Send the commit decisions of a database transaction that committed."""
+        if self._engine.closed:
+            return
         for handle, future in zip(handles, self._engine.decide_soon(handles, commit=True), strict=True):
             future.add_done_callback(lambda done, handle=handle: self._decided(handle, done))  # type: ignore[misc]
 

@@ -91,6 +91,7 @@ class Sessions:
         # A stream that broke meanwhile is seen by its reader; the check comes again.
         with contextlib.suppress(*BROKEN):
             await self._say(stream, check.check, commit, roll_back)
+            self._checks.confirm(check, commit)
 
     @staticmethod
     async def _say(stream: Stream, check: int, commit: int, roll_back: int) -> None:

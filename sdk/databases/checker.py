@@ -94,7 +94,7 @@ class Checker:
         return await self._run_async(make, value)
 
     def _run_blocking(self, make: Make[Any]) -> tuple[bool, Any]:
-        connection = self._source.open()
+        connection = self._source.open_own()
         if inspect.isawaitable(connection):
             return False, connection
         stack = stack_of(connection)

@@ -28,6 +28,8 @@ class Source:
         self._give_back = give_back
         self.pooled = pooled or give_back is not None
         """True if opening is cheap, and connections should go back at once."""
+        self.open_own = open_
+        """Opens a connection for checks: like `open`, but past what a user hung on their engine."""
         self.gives_sessions = False
         """True if what it opens is an ORM session."""
 
@@ -107,12 +109,36 @@ def _from_psycopg_pool(pool: Any) -> Source:  # noqa: ANN401 - its package need 
 
 def _from_sqlalchemy(where: Any) -> Source:  # noqa: ANN401 - one of several classes
     if hasattr(where, "connect") and hasattr(where, "dialect"):
-        return Source(where.connect, pooled=True)
+        return _from_engine(where)
     if callable(where):
         source = Source(where, pooled=True)
         source.gives_sessions = True
         return source
     raise ConfigurationError("Of SQLAlchemy an engine or a session maker is wanted here.")
+
+
+DRIVERS = {"sqlite3", "aiosqlite", "psycopg", "pymysql", "asyncpg"}
+
+
+def _from_engine(engine: Any) -> Source:  # noqa: ANN401 - SQLAlchemy need not be installed
+    source = Source(engine.connect, pooled=True)
+    # Engines carry listeners, such as the one that begins SQLite's transactions; checks must not run inside of them. So
+    # where the driver is one we know, a check gets the driver's own connection, taken out of the pool for good.
+    if engine.dialect.is_async:
+        source.open_own = lambda: _raw_async(engine)
+    elif engine.dialect.dbapi is not None and engine.dialect.dbapi.__name__.partition(".")[0] in DRIVERS:
+        source.open_own = lambda: _detached(engine.raw_connection())
+    return source
+
+
+async def _raw_async(engine: Any) -> Any:  # noqa: ANN401 - SQLAlchemy need not be installed
+    return _detached(await engine.raw_connection())
+
+
+def _detached(pooled: Any) -> Any:  # noqa: ANN401 - SQLAlchemy need not be installed
+    connection = pooled.driver_connection
+    pooled.detach()
+    return connection
 
 
 def _from_url(url: str) -> Source:
@@ -145,8 +171,8 @@ def _sqlalchemy_url(url: str) -> Source:
     from sqlalchemy.ext.asyncio import create_async_engine
 
     if make_url(url).get_dialect().is_async:
-        return Source(create_async_engine(url).connect, pooled=True)
-    return Source(create_engine(url).connect, pooled=True)
+        return _from_engine(create_async_engine(url))
+    return _from_engine(create_engine(url))
 
 
 def _sqlite_url(url: str) -> Source:

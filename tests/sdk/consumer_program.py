@@ -1,4 +1,4 @@
-"""A consumer that credits and is killed after its effect and before it acknowledges. Arguments: url, topic, database."""
+"""A consumer killed after its effect and before it acknowledges. Arguments: url, topic, database."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""A producer that is killed at a chosen point of its database's COMMIT, or stays. Arguments: url, topic, database, point."""
+"""A producer killed at a chosen point of its database's COMMIT, or not. Arguments: url, topic, database, point."""
 
 import os
 import signal

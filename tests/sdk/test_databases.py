@@ -69,7 +69,7 @@ def test_from_postgresql_to_mariadb_with_blocking_drivers(
                 with bank_a.transaction(connection) as tx:
                     connection.execute("UPDATE account SET balance = balance - 10")
                     tx.publish(topic, {"amount": 10}, key="it")
-                with pytest.raises(KeyError), bank_a.transaction(connection) as tx:
+                with pytest.raises(KeyError), bank_a.transaction(connection) as tx:  # noqa: PT012
                     connection.execute("UPDATE account SET balance = 0")
                     tx.publish(topic, {"amount": 999})
                     raise KeyError
@@ -100,7 +100,7 @@ def test_from_mariadb_to_postgresql(cluster: Cluster, topic: str, postgres: Post
 async def test_with_asyncpg_and_a_pool(cluster: Cluster, topic: str, postgres: Postgres, mariadb: MariaDb) -> None:
     before = sum_of(postgres, mariadb)
     dsn = postgres.url.partition("?")[0]
-    async with asyncpg.create_pool(dsn, min_size=1, max_size=4) as pool:
+    async with asyncpg.create_pool(dsn, min_size=1, max_size=4) as pool:  # noqa: SIM117
         async with AsyncTally(cluster.url, group="apg", checker=pool, inbox=pool) as tally:
 
             @tally.consumer(topic, group="apg")
@@ -127,7 +127,7 @@ async def test_with_asyncpg_and_a_pool(cluster: Cluster, topic: str, postgres: P
 async def test_with_async_psycopg(cluster: Cluster, topic: str, postgres: Postgres, mariadb: MariaDb) -> None:
     before = sum_of(postgres, mariadb)
     connect = psycopg.AsyncConnection.connect
-    async with AsyncTally(cluster.url, group="apsy", checker=lambda: connect(postgres.url)) as tally:
+    async with AsyncTally(cluster.url, group="apsy", checker=lambda: connect(postgres.url)) as tally:  # noqa: SIM117
         async with await connect(postgres.url) as connection:
             async with tally.transaction(connection) as tx:
                 await connection.execute("UPDATE account SET balance = balance - 1")

@@ -97,7 +97,7 @@ def test_a_commit_makes_the_change_and_all_its_messages(
 def test_an_exception_rolls_back_and_sends_nothing(
     cluster: Cluster, topic: str, tally: Tally, connection: sqlite3.Connection, lilei: Path
 ) -> None:
-    with pytest.raises(KeyError), tally.transaction(connection) as tx:
+    with pytest.raises(KeyError), tally.transaction(connection) as tx:  # noqa: PT012
         connection.execute("UPDATE account SET balance = 0")
         tx.publish(topic, {"amount": 100})
         raise KeyError("changed my mind")
@@ -108,7 +108,7 @@ def test_an_exception_rolls_back_and_sends_nothing(
 def test_a_half_that_cannot_be_stored_rolls_the_database_back(
     topic: str, tally: Tally, connection: sqlite3.Connection, lilei: Path
 ) -> None:
-    with pytest.raises(UnknownTopic), tally.transaction(connection) as tx:
+    with pytest.raises(UnknownTopic), tally.transaction(connection) as tx:  # noqa: PT012
         connection.execute("UPDATE account SET balance = 0")
         tx.publish(topic, b"goes")
         tx.publish("no-such-topic", b"does not")
@@ -161,7 +161,7 @@ def test_a_transaction_still_open_here_is_not_fenced(cluster: Cluster, topic: st
                 wait_for("two checks", lambda: transactions(cluster, topic)[0].checks >= 2)
             return super().execute(sql, *parameters)
 
-    with contextlib.closing(sqlite3.connect(lilei, timeout=30, factory=Slow, isolation_level=None)) as connection:
+    with contextlib.closing(sqlite3.connect(lilei, timeout=30, factory=Slow, isolation_level=None)) as connection:  # noqa: SIM117
         with tally.transaction(connection) as tx:
             connection.execute("UPDATE account SET balance = balance - 100")
             tx.publish(topic, b"")
@@ -213,7 +213,7 @@ async def test_asyncio_does_the_same(cluster: Cluster, topic: str, lilei: Path) 
             async with tally.transaction(connection) as tx:
                 await connection.execute("UPDATE account SET balance = balance - 100")
                 tx.publish(topic, "kept")
-            with pytest.raises(KeyError):
+            with pytest.raises(KeyError):  # noqa: PT012
                 async with tally.transaction(connection) as tx:
                     await connection.execute("UPDATE account SET balance = 0")
                     tx.publish(topic, "dropped")
