@@ -135,14 +135,14 @@ class AsyncTally(Registry):
         """Start, and stay until cancelled, SIGTERM, Ctrl-C or close(); then let handlers finish and close."""
         self._end = asyncio.Event()
         loop = asyncio.get_running_loop()
-        # Not every loop or thread can have signal handlers; then cancelling is the way.
-        with suppress(NotImplementedError, RuntimeError, ValueError):
+        # Not every loop or thread can have signal handlers (a RuntimeError of some kind); then cancelling is the way.
+        with suppress(RuntimeError, ValueError):
             loop.add_signal_handler(signal.SIGTERM, self._end.set)
         try:
             await self.start()
             await self._end.wait()
         finally:
-            with suppress(NotImplementedError, RuntimeError, ValueError):
+            with suppress(RuntimeError, ValueError):
                 loop.remove_signal_handler(signal.SIGTERM)
             await self.close()
 

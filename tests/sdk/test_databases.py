@@ -73,7 +73,7 @@ def test_from_postgresql_to_mariadb_with_blocking_drivers(
                     connection.execute("UPDATE account SET balance = 0")
                     tx.publish(topic, {"amount": 999})
                     raise KeyError
-        wait_for("credited", lambda: sum_of(postgres, mariadb) == (before[0] - 20, before[1] + 20))
+        assert wait_for("credited", lambda: sum_of(postgres, mariadb) == (before[0] - 20, before[1] + 20))
 
 
 def test_from_mariadb_to_postgresql(cluster: Cluster, topic: str, postgres: Postgres, mariadb: MariaDb) -> None:
@@ -94,7 +94,7 @@ def test_from_mariadb_to_postgresql(cluster: Cluster, topic: str, postgres: Post
                 cursor.execute("UPDATE account SET balance = balance - 10")
             tx.publish(topic, 10)
         connection.close()
-        wait_for("credited", lambda: sum_of(postgres, mariadb) == (before[0] + 10, before[1] - 10))
+        assert wait_for("credited", lambda: sum_of(postgres, mariadb) == (before[0] + 10, before[1] - 10))
 
 
 async def test_with_asyncpg_and_a_pool(cluster: Cluster, topic: str, postgres: Postgres, mariadb: MariaDb) -> None:
