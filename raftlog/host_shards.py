@@ -75,7 +75,7 @@ def make_shard(number: int, settings: HostSettings, opened: Opened, host: ShardH
 
     def lead_or_follow(is_leader: bool) -> None:
         if is_leader:
-            stamps.lead(replica.stamped_ms(), consensus.clocks_ms())
+            stamps.lead(replica.stamped_ms, consensus.clocks_ms())
         else:
             handle.lost_leadership()
         host.role(number, is_leader)

@@ -9,6 +9,7 @@ import struct
 
 _SHARD_GENERATION = struct.Struct(">HI")
 _SHARD_INDEX = struct.Struct(">HQ")
+_APPLIED_VALUE = struct.Struct(">QQ")
 
 _LOG_MARK = b"\x01"
 _APPLIED = b"\x02"
@@ -49,11 +50,16 @@ def state_range_end(shard: int, generation: int) -> bytes:
     return prefix.to_bytes(STATE_PREFIX_LENGTH, "big")
 
 
-def encode_applied(index: int) -> bytes:
-    """Return the value stored under `applied_key`."""
-    return index.to_bytes(8, "big")
+def encode_applied(index: int, stamped_ms: int = 0) -> bytes:
+    """Return the value stored under `applied_key`: the applied index and the newest time stamped up to it."""
+    return _APPLIED_VALUE.pack(index, stamped_ms)
 
 
 def decode_applied(value: bytes | None) -> int:
     """Return the applied index; 0 where nothing was applied yet."""
-    return 0 if value is None else int.from_bytes(value, "big")
+    return 0 if value is None else int(_APPLIED_VALUE.unpack(value)[0])
+
+
+def decode_stamped(value: bytes | None) -> int:
+    """Return the newest stamped time up to the applied index, Unix milliseconds; 0 where nothing had one."""
+    return 0 if value is None else int(_APPLIED_VALUE.unpack(value)[1])

@@ -12,7 +12,7 @@ from bisect import bisect_left, insort
 from collections.abc import Callable, Sequence
 
 from tallymq.raftlog.codec import decode_entry
-from tallymq.raftlog.keys import applied_key, decode_applied, encode_applied, state_key
+from tallymq.raftlog.keys import applied_key, decode_applied, decode_stamped, encode_applied, state_key
 from tallymq.raftlog.log import NodeLog
 from tallymq.raftlog.messages import Payload
 from tallymq.raftlog.store import Pair, Store
@@ -100,7 +100,11 @@ class ShardView:
 
 
 class Replica:
-    """Applies entries of one shard. `on_notices` gets what others want to know, after it is readable."""
+    """Applies entries of one shard. `on_notices` gets what others want to know, after it is readable.
+
+    `applied_index` and `stamped_ms` (the newest time stamped up to it, 0 if none) are read back from the store at start:
+    a leader whose newest body is damaged must still know what time it may not go back behind.
+    """
 
     def __init__(
         self,
@@ -120,8 +124,9 @@ class Replica:
         self._overlay = Overlay(store)
         self._applied_key = applied_key(shard, generation)
         self.view = ShardView(self._overlay, shard, generation)
-        self.applied_index = decode_applied(store.get(self._applied_key))
-        self._stamped_ms: int | None = None
+        applied = store.get(self._applied_key)
+        self.applied_index = decode_applied(applied)
+        self.stamped_ms = decode_stamped(applied)
 
     def apply(self, index: int, term: int, payload: Payload) -> tuple[Result, ...]:
         """Apply the next entry; return one result for each of its commands. Whatever it raises stops the shard.
@@ -135,7 +140,7 @@ class Replica:
         if len(payload):
             entry = decode_entry(index, payload)
             results, effects = machine.apply(self.view, entry, metadata_shard=self.shard == METADATA_SHARD)
-            self._stamped_ms = entry.stamped_ms
+            self.stamped_ms = max(self.stamped_ms, entry.stamped_ms)
         notices = self._lay(index, effects)
         self.flush_writes()
         if notices:
@@ -154,7 +159,7 @@ class Replica:
             else:
                 notices.append(effect)
         pairs.append(self._log.location_pair(self.shard, index))
-        pairs.append((self._applied_key, encode_applied(index)))
+        pairs.append((self._applied_key, encode_applied(index, self.stamped_ms)))
         self._overlay.put(pairs)
         self.applied_index = index
         return notices
@@ -177,17 +182,3 @@ class Replica:
     def pending_bytes(self) -> int:
         """How much lies on top of the store."""
         return self._overlay.size_bytes
-
-    def stamped_ms(self) -> int:
-        """Return the time stamped into the last applied entry that has one, 0 if there is none."""
-        if self._stamped_ms is None:
-            self._stamped_ms = self._last_stamp()
-        return self._stamped_ms
-
-    def _last_stamp(self) -> int:
-        # Only the entries that begin leaderships have no stamp, so this reads one or two.
-        for index in range(self.applied_index, 0, -1):
-            payload = self._log.read_entry(self.shard, index)
-            if len(payload):
-                return decode_entry(index, payload).stamped_ms
-        return 0

@@ -120,9 +120,9 @@ def test_the_last_stamp_is_found_again_after_a_restart() -> None:
     for index, payload in enumerate((b"", create("a", 7_000), b"", b""), 1):
         log.append_entry(0, index, 1, [payload])
         replica.apply(index, 1, payload)
-    assert replica.stamped_ms() == 7_000
-    assert Replica(0, store, log).stamped_ms() == 7_000
-    assert Replica(1, store, log).stamped_ms() == 0
+    assert replica.stamped_ms == 7_000
+    assert Replica(0, store, log).stamped_ms == 7_000
+    assert Replica(1, store, log).stamped_ms == 0
 
 
 def test_an_overlay_reads_like_a_store_that_has_everything() -> None:
