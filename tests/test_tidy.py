@@ -105,24 +105,28 @@ def test_tests_wait_for_what_they_want_and_not_for_a_time(path: Path) -> None:
 
 @pytest.mark.parametrize("path", TESTS)
 def test_every_test_can_fail(path: Path) -> None:
-    module = tree(path)
-    helpers = {function.name for function in functions(module) if holds(function)}
-    for function in functions(module):
+    able = able_to_fail(tree(path))
+    for function in functions(tree(path)):
         if function.name.startswith("test_"):
-            calls = {called(node).split(".")[-1] for node in ast.walk(function)}
-            assert (
-                holds(function)
-                or calls & helpers
-                or any(name.startswith(("check", "assert", "expect")) for name in calls)
-            ), f"{function.name} asserts nothing"
+            assert function.name in able, f"{function.name} asserts nothing"
+
+
+def able_to_fail(module: ast.Module) -> set[str]:
+    """The functions of a file that can find something wrong, by themselves or by what they call there."""
+    calls = {one.name: {called(node).split(".")[-1] for node in ast.walk(one)} for one in functions(module)}
+    able = {function.name for function in functions(module) if holds(function)}
+    able |= {
+        name for name, names in calls.items() if any(one.startswith(("check", "assert", "expect")) for one in names)
+    }
+    while more := {name for name, names in calls.items() if name not in able and names & able}:
+        able |= more
+    return able
 
 
 def holds(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
-    """True if the function itself can find something wrong."""
-    for node in ast.walk(function):
-        if isinstance(node, ast.Assert) or called(node).endswith(("pytest.raises", "pytest.fail", ".raises")):
-            return True
-    return False
+    """True if the function itself can find something wrong: it asserts, fails, or waits for what must come."""
+    waits = ("pytest.raises", "pytest.fail", ".raises", "wait_for", "wait_until", "eventually", "until")
+    return any(isinstance(node, ast.Assert) or called(node).endswith(waits) for node in ast.walk(function))
 
 
 @pytest.mark.parametrize("path", TEXTS)
