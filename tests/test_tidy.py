@@ -166,3 +166,10 @@ def test_the_package_list_names_every_folder_of_code() -> None:
     assert set(setuptools["packages"]) == folders
     holding = {path.parent for path in files(*ROOMS)}
     assert all((folder / "__init__.py").exists() for folder in holding), "a folder with code and no __init__.py"
+
+
+def test_the_tests_that_are_said_to_hold_a_promise_exist() -> None:
+    promised = set(re.findall(r"`(test_\w+)`", (ROOT / "docs" / "promises.md").read_text(encoding="utf-8")))
+    there = {function.name for path in files("tests") for function in functions(tree(path))}
+    assert promised
+    assert promised <= there, f"no such test: {sorted(promised - there)}"
