@@ -129,6 +129,12 @@ _RULES = (
         "A command about topics or groups reached a shard that does not keep them.",
         "This is an error in TallyMQ; please report it with the server's log.",
     ),
+    _refusal(
+        "TXN-021 METADATA_BEHIND UNAVAILABLE",
+        "The node that asked knew less about the topics than the shard already follows.",
+        "Nothing: the node asks again once it has caught up.",
+        retryable=True,
+    ),
 )
 
 _WIRE = (

@@ -19,7 +19,7 @@ class Entry(_message.Message):
     def __init__(self, format_version: _Optional[int] = ..., rules_version: _Optional[int] = ..., stamped_ms: _Optional[int] = ..., commands: _Optional[_Iterable[_Union[Command, _Mapping]]] = ...) -> None: ...
 
 class Command(_message.Message):
-    __slots__ = ("barrier", "publish", "prepare", "decide", "record_checks", "lease", "acknowledge", "negative_acknowledge", "extend", "expire", "create_topic", "delete_topic", "undelete_topic", "remove_topic", "ensure_queue", "drop_queue", "put_group")
+    __slots__ = ("barrier", "publish", "prepare", "decide", "record_checks", "lease", "acknowledge", "negative_acknowledge", "extend", "expire", "create_topic", "delete_topic", "undelete_topic", "remove_topic", "ensure_queue", "drop_queue", "put_group", "confirm_delete")
     BARRIER_FIELD_NUMBER: _ClassVar[int]
     PUBLISH_FIELD_NUMBER: _ClassVar[int]
     PREPARE_FIELD_NUMBER: _ClassVar[int]
@@ -37,6 +37,7 @@ class Command(_message.Message):
     ENSURE_QUEUE_FIELD_NUMBER: _ClassVar[int]
     DROP_QUEUE_FIELD_NUMBER: _ClassVar[int]
     PUT_GROUP_FIELD_NUMBER: _ClassVar[int]
+    CONFIRM_DELETE_FIELD_NUMBER: _ClassVar[int]
     barrier: Barrier
     publish: Publish
     prepare: Prepare
@@ -54,7 +55,8 @@ class Command(_message.Message):
     ensure_queue: EnsureQueue
     drop_queue: DropQueue
     put_group: PutGroup
-    def __init__(self, barrier: _Optional[_Union[Barrier, _Mapping]] = ..., publish: _Optional[_Union[Publish, _Mapping]] = ..., prepare: _Optional[_Union[Prepare, _Mapping]] = ..., decide: _Optional[_Union[Decide, _Mapping]] = ..., record_checks: _Optional[_Union[RecordChecks, _Mapping]] = ..., lease: _Optional[_Union[Lease, _Mapping]] = ..., acknowledge: _Optional[_Union[Acknowledge, _Mapping]] = ..., negative_acknowledge: _Optional[_Union[NegativeAcknowledge, _Mapping]] = ..., extend: _Optional[_Union[Extend, _Mapping]] = ..., expire: _Optional[_Union[Expire, _Mapping]] = ..., create_topic: _Optional[_Union[CreateTopic, _Mapping]] = ..., delete_topic: _Optional[_Union[DeleteTopic, _Mapping]] = ..., undelete_topic: _Optional[_Union[UndeleteTopic, _Mapping]] = ..., remove_topic: _Optional[_Union[RemoveTopic, _Mapping]] = ..., ensure_queue: _Optional[_Union[EnsureQueue, _Mapping]] = ..., drop_queue: _Optional[_Union[DropQueue, _Mapping]] = ..., put_group: _Optional[_Union[PutGroup, _Mapping]] = ...) -> None: ...
+    confirm_delete: ConfirmDelete
+    def __init__(self, barrier: _Optional[_Union[Barrier, _Mapping]] = ..., publish: _Optional[_Union[Publish, _Mapping]] = ..., prepare: _Optional[_Union[Prepare, _Mapping]] = ..., decide: _Optional[_Union[Decide, _Mapping]] = ..., record_checks: _Optional[_Union[RecordChecks, _Mapping]] = ..., lease: _Optional[_Union[Lease, _Mapping]] = ..., acknowledge: _Optional[_Union[Acknowledge, _Mapping]] = ..., negative_acknowledge: _Optional[_Union[NegativeAcknowledge, _Mapping]] = ..., extend: _Optional[_Union[Extend, _Mapping]] = ..., expire: _Optional[_Union[Expire, _Mapping]] = ..., create_topic: _Optional[_Union[CreateTopic, _Mapping]] = ..., delete_topic: _Optional[_Union[DeleteTopic, _Mapping]] = ..., undelete_topic: _Optional[_Union[UndeleteTopic, _Mapping]] = ..., remove_topic: _Optional[_Union[RemoveTopic, _Mapping]] = ..., ensure_queue: _Optional[_Union[EnsureQueue, _Mapping]] = ..., drop_queue: _Optional[_Union[DropQueue, _Mapping]] = ..., put_group: _Optional[_Union[PutGroup, _Mapping]] = ..., confirm_delete: _Optional[_Union[ConfirmDelete, _Mapping]] = ...) -> None: ...
 
 class Identity(_message.Message):
     __slots__ = ("instance", "sequence", "deadline_ms")
@@ -269,32 +271,46 @@ class RemoveTopic(_message.Message):
     def __init__(self, name: _Optional[str] = ..., topic_id: _Optional[int] = ...) -> None: ...
 
 class EnsureQueue(_message.Message):
-    __slots__ = ("topic", "topic_id", "queue", "queue_count", "retention_ms", "retention_bytes")
+    __slots__ = ("topic", "topic_id", "queue", "queue_count", "retention_ms", "retention_bytes", "metadata_index")
     TOPIC_FIELD_NUMBER: _ClassVar[int]
     TOPIC_ID_FIELD_NUMBER: _ClassVar[int]
     QUEUE_FIELD_NUMBER: _ClassVar[int]
     QUEUE_COUNT_FIELD_NUMBER: _ClassVar[int]
     RETENTION_MS_FIELD_NUMBER: _ClassVar[int]
     RETENTION_BYTES_FIELD_NUMBER: _ClassVar[int]
+    METADATA_INDEX_FIELD_NUMBER: _ClassVar[int]
     topic: str
     topic_id: int
     queue: int
     queue_count: int
     retention_ms: int
     retention_bytes: int
-    def __init__(self, topic: _Optional[str] = ..., topic_id: _Optional[int] = ..., queue: _Optional[int] = ..., queue_count: _Optional[int] = ..., retention_ms: _Optional[int] = ..., retention_bytes: _Optional[int] = ...) -> None: ...
+    metadata_index: int
+    def __init__(self, topic: _Optional[str] = ..., topic_id: _Optional[int] = ..., queue: _Optional[int] = ..., queue_count: _Optional[int] = ..., retention_ms: _Optional[int] = ..., retention_bytes: _Optional[int] = ..., metadata_index: _Optional[int] = ...) -> None: ...
 
 class DropQueue(_message.Message):
-    __slots__ = ("topic", "topic_id", "queue", "limit")
+    __slots__ = ("topic", "topic_id", "queue", "limit", "metadata_index")
     TOPIC_FIELD_NUMBER: _ClassVar[int]
     TOPIC_ID_FIELD_NUMBER: _ClassVar[int]
     QUEUE_FIELD_NUMBER: _ClassVar[int]
     LIMIT_FIELD_NUMBER: _ClassVar[int]
+    METADATA_INDEX_FIELD_NUMBER: _ClassVar[int]
     topic: str
     topic_id: int
     queue: int
     limit: int
-    def __init__(self, topic: _Optional[str] = ..., topic_id: _Optional[int] = ..., queue: _Optional[int] = ..., limit: _Optional[int] = ...) -> None: ...
+    metadata_index: int
+    def __init__(self, topic: _Optional[str] = ..., topic_id: _Optional[int] = ..., queue: _Optional[int] = ..., limit: _Optional[int] = ..., metadata_index: _Optional[int] = ...) -> None: ...
+
+class ConfirmDelete(_message.Message):
+    __slots__ = ("name", "topic_id", "deletion")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    TOPIC_ID_FIELD_NUMBER: _ClassVar[int]
+    DELETION_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    topic_id: int
+    deletion: int
+    def __init__(self, name: _Optional[str] = ..., topic_id: _Optional[int] = ..., deletion: _Optional[int] = ...) -> None: ...
 
 class PutGroup(_message.Message):
     __slots__ = ("name", "attempts_max", "lease_ms", "backoff_ms_min", "backoff_ms_max")

@@ -18,7 +18,7 @@ from tallymq.service.delivery import deliveries_of
 from tallymq.service.errors import Refused
 from tallymq.service.groups import default_group
 from tallymq.service.metrics import Metrics
-from tallymq.service.reconcile import is_made
+from tallymq.service.reconcile import holds_in_doubt, is_made
 from tallymq.service.validation import DELAY_MS_MAX, LEASE_MS_MAX, LEASE_MS_MIN, WAIT_MS_MAX, check_name, check_range
 from tallymq.txn import queries
 from tallymq.txn.answers import DeadLetterInfo, TopicInfo
@@ -91,16 +91,21 @@ class Admin:
         return admin_pb2.CreateTopicReply(topic=replies.topic(topic, self._cluster, with_queues=False))
 
     async def delete_topic(self, request: admin_pb2.DeleteTopicRequest, _principal: str) -> admin_pb2.DeleteTopicReply:
-        """Delete a topic, and answer when it is gone."""
+        """Delete a topic, and answer when it is gone, or the deletion was taken back.
+
+        A shard without a leader holds it up: the caller is told TIMED_OUT, and it goes on once there is one.
+        """
         check_name(request.name, "name")
         if not self._cluster.metadata.is_leader:
             raise self._cluster.not_leader(self._cluster.metadata)
         topic = self._cluster.topic(request.name)
-        if self._in_doubt(topic):
+        if not topic.deleting and self._in_doubt(topic):
             raise Refused("TOPIC_IN_DOUBT", topic.name)
         await self._cluster.require(self._cluster.metadata, DeleteTopic(request.name))
-        await self._wait_until(lambda: not self._is_deleting(topic), "TIMED_OUT")
-        left = self._cluster.find_topic(request.name)
+        begun = queries.topic(self._cluster.metadata.view, request.name)
+        if begun is not None and begun.topic_id == topic.topic_id and begun.deleting:
+            await self._wait_until(lambda: not self._is_deleting(begun), "TIMED_OUT")
+        left = queries.topic(self._cluster.metadata.view, request.name)
         if left is not None and left.topic_id == topic.topic_id:
             raise Refused("TOPIC_IN_DOUBT", topic.name)
         return admin_pb2.DeleteTopicReply()
@@ -245,14 +250,13 @@ class Admin:
 
     def _is_deleting(self, topic: TopicInfo) -> bool:
         now = queries.topic(self._cluster.metadata.view, topic.name)
-        return now is not None and now.topic_id == topic.topic_id and now.deleting
+        return now is not None and (now.topic_id, now.deletion) == (topic.topic_id, topic.deletion) and now.deleting
 
     def _in_doubt(self, topic: TopicInfo) -> bool:
-        infos = (
-            queries.queue(self._cluster.shards[number].view, topic.name, queue)
+        return any(
+            holds_in_doubt(self._cluster.shards[number], topic, queue)
             for queue, number in enumerate(topic.queue_shards)
         )
-        return any(info is not None and info.topic_id == topic.topic_id and info.in_doubt for info in infos)
 
     async def _wait_for_message(self, shard: int, topic: str, queue: int, offset: int, wait_ms: int) -> None:
         loop = asyncio.get_running_loop()

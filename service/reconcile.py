@@ -1,8 +1,9 @@
 """What the metadata shard says ought to be, made so on every shard: each led shard watches its own node's copy.
 
 The leader of a shard proposes EnsureQueue, DropQueue and PutGroup for what the shard owns. The leader of the metadata
-shard removes a topic once all its queues are gone from its own copies of their shards, takes a deletion back where a
-queue turned out to hold a transaction in doubt, and adopts groups that were first seen elsewhere.
+shard adopts groups that were first seen elsewhere, and carries a deletion on by what its own copies of the other shards
+show: it takes the deletion back where a queue holds a transaction in doubt, confirms it once every queue is marked,
+and removes the topic once all of them are gone. Only for a confirmed deletion do leaders remove what lies on a queue.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from tallymq.service.errors import Refused
 from tallymq.service.groups import put_group
 from tallymq.txn import queries
 from tallymq.txn.answers import GroupInfo, TopicInfo
-from tallymq.txn.commands import Command, DropQueue, EnsureQueue, RemoveTopic, UndeleteTopic
+from tallymq.txn.commands import Command, ConfirmDelete, DropQueue, EnsureQueue, RemoveTopic, UndeleteTopic
 from tallymq.txn.outcomes import QueueDropped, Refusal
 
 PAGE = 1_000
@@ -73,31 +74,42 @@ class Reconcile:
     async def _compare(self) -> bool:
         """Propose what is missing; return whether a topic is being deleted."""
         deleting = False
-        for page in self._topic_pages():
+        for metadata_index, page in self._topic_pages():
             for topic in page:
                 deleting = deleting or topic.deleting
-                await self._compare_topic(topic)
+                await self._compare_topic(topic, metadata_index)
             await asyncio.sleep(0)
         await self._compare_groups()
         return deleting
 
-    async def _compare_topic(self, topic: TopicInfo) -> None:
-        if topic.deleting and self._cluster.metadata.is_leader:
-            await self._finish_deletion(topic)
+    async def _compare_topic(self, topic: TopicInfo, metadata_index: int) -> None:
         wanted: list[tuple[Shard, Command]] = []
         for queue, number in enumerate(topic.queue_shards):
             shard = self._cluster.shards[number]
             if not shard.is_leader:
                 continue
-            if topic.deleting:
-                await self._drop(shard, topic, queue)
+            if topic.confirmed:
+                await self._drop(shard, topic, queue, metadata_index)
+            elif topic.deleting:
+                await self._mark(shard, topic, queue, metadata_index)
             elif not _is_as_wanted(shard, topic, queue):
-                wanted.append((shard, _ensure(topic, queue)))
+                wanted.append((shard, _ensure(topic, queue, metadata_index)))
         await self._propose_all(wanted)
+        if topic.deleting and self._cluster.metadata.is_leader:
+            await self._carry_deletion_on(topic)
 
-    async def _drop(self, shard: Shard, topic: TopicInfo, queue: int) -> None:
+    async def _mark(self, shard: Shard, topic: TopicInfo, queue: int, metadata_index: int) -> None:
+        """Let a queue take nothing new; none of it is removed."""
+        if _is_settled(shard, topic, queue):
+            return
+        result = await self._cluster.ask(shard, DropQueue(topic.name, topic.topic_id, queue, 0, metadata_index))
+        if isinstance(result, Refusal):
+            log.info("queue is not marked", topic=topic.name, queue=queue, refusal=result.value)
+
+    async def _drop(self, shard: Shard, topic: TopicInfo, queue: int, metadata_index: int) -> None:
+        """Remove a queue piece by piece."""
         while _holds(shard, topic, queue):
-            command = DropQueue(topic.name, topic.topic_id, queue, DROPPED_AT_ONCE)
+            command = DropQueue(topic.name, topic.topic_id, queue, DROPPED_AT_ONCE, metadata_index)
             result = await self._cluster.ask(shard, command)
             if isinstance(result, Refusal):
                 log.info("queue is not dropped", topic=topic.name, queue=queue, refusal=result.value)
@@ -105,18 +117,20 @@ class Reconcile:
             if isinstance(result, QueueDropped) and result.complete:
                 return
 
-    async def _finish_deletion(self, topic: TopicInfo) -> None:
-        """Remove a topic that is gone everywhere; take the deletion back if a transaction on it is in doubt."""
-        held = [
-            info
-            for queue, number in enumerate(topic.queue_shards)
-            if (info := queries.queue(self._cluster.shards[number].view, topic.name, queue)) is not None
-            and info.topic_id == topic.topic_id
-        ]
-        if not held:
-            await self._cluster.require(self._cluster.metadata, RemoveTopic(topic.name, topic.topic_id))
-        elif any(info.in_doubt and not info.dropping for info in held):
-            await self._cluster.require(self._cluster.metadata, UndeleteTopic(topic.name, topic.topic_id))
+    async def _carry_deletion_on(self, topic: TopicInfo) -> None:
+        """Take a deletion back, confirm it or end it, as this node's copies of the topic's shards show; or wait."""
+        queues = [(self._cluster.shards[number], queue) for queue, number in enumerate(topic.queue_shards)]
+        command: Command | None = None
+        if topic.confirmed:
+            # A copy that has not heard of the deletion yet may not have heard of the queue either.
+            if all(_is_settled(shard, topic, queue) and not _holds(shard, topic, queue) for shard, queue in queues):
+                command = RemoveTopic(topic.name, topic.topic_id)
+        elif any(holds_in_doubt(shard, topic, queue) for shard, queue in queues):
+            command = UndeleteTopic(topic.name, topic.topic_id)
+        elif all(_is_settled(shard, topic, queue) for shard, queue in queues):
+            command = ConfirmDelete(topic.name, topic.topic_id, topic.deletion)
+        if command is not None:
+            await self._cluster.require(self._cluster.metadata, command)
 
     async def _compare_groups(self) -> None:
         metadata = self._cluster.metadata
@@ -147,10 +161,16 @@ class Reconcile:
                 if isinstance(result, BaseException):
                     raise result
 
-    def _topic_pages(self) -> Iterator[list[TopicInfo]]:
+    def _topic_pages(self) -> Iterator[tuple[int, list[TopicInfo]]]:
+        """Yield topics, and the index of the metadata shard that they are at least as new as."""
         after = ""
-        while page := queries.topics(self._cluster.metadata.view, after, PAGE):
-            yield page
+        metadata = self._cluster.metadata
+        while True:
+            index = metadata.applied_index
+            page = queries.topics(metadata.view, after, PAGE)
+            if not page:
+                return
+            yield index, page
             after = page[-1].name
 
     def _group_pages(self, shard: Shard) -> Iterator[list[GroupInfo]]:
@@ -163,6 +183,16 @@ class Reconcile:
 def _holds(shard: Shard, topic: TopicInfo, queue: int) -> bool:
     info = queries.queue(shard.view, topic.name, queue)
     return info is not None and info.topic_id == topic.topic_id
+
+
+def holds_in_doubt(shard: Shard, topic: TopicInfo, queue: int) -> bool:
+    """Return whether the local copy of `shard` has a transaction in doubt on a queue of this topic."""
+    info = queries.queue(shard.view, topic.name, queue)
+    return info is not None and info.topic_id == topic.topic_id and info.in_doubt > 0
+
+
+def _is_settled(shard: Shard, topic: TopicInfo, queue: int) -> bool:
+    return queries.is_settled(shard.view, topic.name, topic.topic_id, queue, topic.deletion)
 
 
 def is_made(shard: Shard, topic: TopicInfo, queue: int) -> bool:
@@ -182,7 +212,13 @@ def _is_as_wanted(shard: Shard, topic: TopicInfo, queue: int) -> bool:
     ) == (topic.topic_id, len(topic.queue_shards), topic.retention_ms, topic.retention_bytes, False)
 
 
-def _ensure(topic: TopicInfo, queue: int) -> EnsureQueue:
+def _ensure(topic: TopicInfo, queue: int, metadata_index: int) -> EnsureQueue:
     return EnsureQueue(
-        topic.name, topic.topic_id, queue, len(topic.queue_shards), topic.retention_ms, topic.retention_bytes
+        topic=topic.name,
+        topic_id=topic.topic_id,
+        queue=queue,
+        queue_count=len(topic.queue_shards),
+        retention_ms=topic.retention_ms,
+        retention_bytes=topic.retention_bytes,
+        metadata_index=metadata_index,
     )

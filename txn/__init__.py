@@ -16,7 +16,8 @@ Rule 4 (piece). An offset that a group was given is leased, waiting, a dead lett
 Rule 5 (lease). A message is leased to one consumer of a group at a time, by a token that grows with each lease.
 Rule 6 (acknowledgement). Only the token that holds a message may speak of it; saying it again is fine.
 Rule 7 (timer). What falls due happens by a replicated command, in the order of the due times, once.
-Rule 8 (topic). A topic's number is never used again, and a queue with a transaction in doubt is not dropped.
+Rule 8 (topic). A topic's number is never used again, and a queue with a transaction in doubt is not dropped. A deletion
+    may be taken back until it is confirmed; nothing goes before.
 
 Reading order: `types`, `commands`, `outcomes` (the words), `machine` (one table), then a rule's file. `state` and
 `keys` say how everything lies in the store; `draft` is the store as the commands so far have left it.

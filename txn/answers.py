@@ -6,7 +6,7 @@ from tallymq.txn.types import Reference, Struct, TransactionState
 
 
 class TopicInfo(Struct, frozen=True):
-    """A topic, from the metadata shard."""
+    """A topic, from the metadata shard. `deletion` names the present deletion (0: none), `confirmed`: it is final."""
 
     name: str
     topic_id: int
@@ -14,6 +14,8 @@ class TopicInfo(Struct, frozen=True):
     retention_ms: int
     retention_bytes: int
     deleting: bool
+    deletion: int
+    confirmed: bool
 
 
 class GroupInfo(Struct, frozen=True):

@@ -134,13 +134,13 @@ class CreateTopic(Struct, frozen=True, tag=10):
 
 
 class DeleteTopic(Struct, frozen=True, tag=11):
-    """Metadata shard: the topic is being deleted; its queues are dropped shard by shard."""
+    """Metadata shard: the topic is being deleted. Its queues take nothing new; none goes before ConfirmDelete."""
 
     name: str
 
 
 class UndeleteTopic(Struct, frozen=True, tag=12):
-    """Metadata shard: a deletion that a shard refused is taken back."""
+    """Metadata shard: a deletion that a shard refused is taken back; not once it is confirmed."""
 
     name: str
     topic_id: int
@@ -154,7 +154,10 @@ class RemoveTopic(Struct, frozen=True, tag=13):
 
 
 class EnsureQueue(Struct, frozen=True, tag=14):
-    """Any shard: it owns this queue from now on. Repeating it changes the settings only."""
+    """Any shard: it owns this queue from now on. Repeating it changes the settings, and opens a marked queue again.
+
+    `metadata_index`: up to which index of the metadata shard the proposer had applied when it decided this.
+    """
 
     topic: str
     topic_id: int
@@ -162,18 +165,21 @@ class EnsureQueue(Struct, frozen=True, tag=14):
     queue_count: int
     retention_ms: int
     retention_bytes: int
+    metadata_index: int = 0
 
 
 class DropQueue(Struct, frozen=True, tag=15):
     """Any shard: the queue and all its state go; refused while a transaction on it is in doubt.
 
-    Handles at most `limit` keys; the result says whether it is complete, otherwise ask again.
+    Handles at most `limit` keys; the result says whether it is complete, otherwise ask again. With limit 0 the queue
+    is only marked: it takes nothing new, and keeps all it has. `metadata_index` as in EnsureQueue.
     """
 
     topic: str
     topic_id: int
     queue: int
     limit: int
+    metadata_index: int = 0
 
 
 class PutGroup(Struct, frozen=True, tag=16):
@@ -184,6 +190,17 @@ class PutGroup(Struct, frozen=True, tag=16):
     lease_ms: int
     backoff_ms_min: int
     backoff_ms_max: int
+
+
+class ConfirmDelete(Struct, frozen=True, tag=17):
+    """Metadata shard: every queue is marked, so nothing of the topic can be in doubt; from now on its queues go.
+
+    `deletion` names the deletion that is confirmed: the index its DeleteTopic was applied at.
+    """
+
+    name: str
+    topic_id: int
+    deletion: int
 
 
 Command = (
@@ -204,6 +221,7 @@ Command = (
     | EnsureQueue
     | DropQueue
     | PutGroup
+    | ConfirmDelete
 )
 
 

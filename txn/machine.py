@@ -9,6 +9,7 @@ from tallymq.txn import acknowledgement, group, lease, ownership, publication, t
 from tallymq.txn.commands import (
     Acknowledge,
     Barrier,
+    ConfirmDelete,
     CreateTopic,
     Decide,
     DeleteTopic,
@@ -52,6 +53,7 @@ _COMMANDS: dict[type[Any], Callable[[Draft, Any], Result]] = {
     CreateTopic: topic.create,
     DeleteTopic: topic.delete,
     UndeleteTopic: topic.undelete,
+    ConfirmDelete: topic.confirm,
     RemoveTopic: topic.remove,
     EnsureQueue: ownership.ensure,
     DropQueue: ownership.drop,

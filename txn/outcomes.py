@@ -31,6 +31,8 @@ class Refusal(Enum):
     TOPIC_DELETING = "TOPIC_DELETING"
     TOPIC_IN_DOUBT = "TOPIC_IN_DOUBT"
     NOT_METADATA_SHARD = "NOT_METADATA_SHARD"
+    METADATA_BEHIND = "METADATA_BEHIND"
+    """The proposer knew less of the metadata shard than whoever decided about this shard's queues before it."""
 
 
 class Done(Struct, frozen=True):

@@ -1,7 +1,9 @@
 """Owning queues: a shard takes a queue on, and drops it with all that lies on it.
 
-Rule 8: a queue with a transaction in doubt is not dropped. A dropped queue goes in pieces, so that no command takes
-long; from the first of them on it takes nothing new.
+Rule 8: a queue with a transaction in doubt is not dropped. A queue is marked first: it takes nothing new, so nothing of
+it can become in doubt, and it may be opened again with all its offsets. Then it goes, in pieces, so that no command
+takes long. These commands follow the metadata shard: one that was decided by older metadata than one before it is
+refused, so a leader that lags behind neither opens what is being dropped nor makes again what is gone, at offset 0.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from tallymq.txn.commands import DropQueue, EnsureQueue
 from tallymq.txn.draft import Draft, S
 from tallymq.txn.outcomes import Done, QueueDropped, Refusal
 from tallymq.txn.piece import delete_piece
-from tallymq.txn.state import CursorState, DeadState, DelayedState, PieceState, QueueEntry, QueueState
+from tallymq.txn.state import Counts, CursorState, DeadState, DelayedState, PieceState, QueueEntry, QueueState
 from tallymq.txn.transaction import append_visible
 from tallymq.txn.types import Struct
 
@@ -22,7 +24,9 @@ _PLAIN: tuple[tuple[bytes, type[Struct]], ...] = ((b"C", CursorState), (b"D", De
 
 
 def ensure(draft: Draft, command: EnsureQueue) -> Done | Refusal:
-    """Own a queue from now on, or take its topic's settings over again. The queue count never shrinks."""
+    """Own a queue from now on, open it again, or take its topic's settings over. The queue count never shrinks."""
+    if _is_behind(draft, command):
+        return Refusal.METADATA_BEHIND
     key = keys.queue_key(command.topic, command.queue)
     known = draft.get(key, QueueState)
     if known is None:
@@ -30,8 +34,9 @@ def ensure(draft: Draft, command: EnsureQueue) -> Done | Refusal:
             key,
             QueueState(command.topic_id, command.queue_count, command.retention_ms, command.retention_bytes),
         )
+        _follow(draft, command)
         return Done()
-    if known.dropping or known.topic_id < command.topic_id:
+    if known.removing or known.topic_id < command.topic_id:
         return Refusal.TOPIC_DELETING
     if known.topic_id > command.topic_id:
         return Refusal.TOPIC_EXISTS
@@ -40,29 +45,49 @@ def ensure(draft: Draft, command: EnsureQueue) -> Done | Refusal:
         queue_count=max(known.queue_count, command.queue_count),
         retention_ms=command.retention_ms,
         retention_bytes=command.retention_bytes,
+        dropping=False,
     )
     if wanted != known:
         draft.put(key, wanted)
+    _follow(draft, command)
     return Done()
 
 
 def drop(draft: Draft, command: DropQueue) -> QueueDropped | Refusal:
-    """Drop a queue, or as much of it as `limit` allows."""
+    """Mark a queue, or drop as much of it as `limit` allows."""
+    if _is_behind(draft, command):
+        return Refusal.METADATA_BEHIND
     key = keys.queue_key(command.topic, command.queue)
     queue = draft.get(key, QueueState)
     if queue is None or queue.topic_id != command.topic_id:
+        _follow(draft, command)
         return QueueDropped(complete=True)
     if queue.in_doubt:
         return Refusal.TOPIC_IN_DOUBT
+    _follow(draft, command)
     append_visible(draft)
     queue = draft.get(key, QueueState)
     assert queue is not None, "appending does not drop"
-    if not queue.dropping:
-        draft.put(key, replace(queue, dropping=True))
-    complete = _drop_keys(draft, keys.place_of(command.topic_id, command.queue), max(command.limit, 1))
+    marked = replace(queue, dropping=True, removing=queue.removing or command.limit > 0)
+    if marked != queue:
+        draft.put(key, marked)
+    if command.limit == 0:
+        return QueueDropped(complete=False)
+    complete = _drop_keys(draft, keys.place_of(command.topic_id, command.queue), command.limit)
     if complete:
         draft.delete(key)
     return QueueDropped(complete)
+
+
+def _is_behind(draft: Draft, command: EnsureQueue | DropQueue) -> bool:
+    counts = draft.get(keys.COUNTS, Counts)
+    return counts is not None and command.metadata_index < counts.metadata_index
+
+
+def _follow(draft: Draft, command: EnsureQueue | DropQueue) -> None:
+    counts = draft.get(keys.COUNTS, Counts) or Counts()
+    if command.metadata_index > counts.metadata_index:
+        draft.put(keys.COUNTS, replace(counts, metadata_index=command.metadata_index))
 
 
 def _drop_keys(draft: Draft, place: bytes, limit: int) -> bool:

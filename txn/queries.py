@@ -24,7 +24,7 @@ from tallymq.txn.queries_transactions import (
     next_check_ms,
     transaction,
 )
-from tallymq.txn.state import CursorState, DeadState, GroupState, PieceState, QueueState, TopicState
+from tallymq.txn.state import Counts, CursorState, DeadState, GroupState, PieceState, QueueState, TopicState
 from tallymq.txn.timer import next_timer_ms as _next_timer_ms
 from tallymq.txn.types import View
 
@@ -39,7 +39,9 @@ __all__ = [
     "half",
     "halves",
     "in_doubt_total",
+    "is_settled",
     "message",
+    "metadata_index",
     "next_check_ms",
     "next_timer_ms",
     "queue",
@@ -69,8 +71,31 @@ def topics(view: View, after: str, limit: int) -> list[TopicInfo]:
 
 def _topic_info(name: str, state: TopicState) -> TopicInfo:
     return TopicInfo(
-        name, state.topic_id, state.queue_shards, state.retention_ms, state.retention_bytes, state.deleting
+        name=name,
+        topic_id=state.topic_id,
+        queue_shards=state.queue_shards,
+        retention_ms=state.retention_ms,
+        retention_bytes=state.retention_bytes,
+        deleting=state.deleting,
+        deletion=state.deletion,
+        confirmed=state.confirmed,
     )
+
+
+def metadata_index(view: View) -> int:
+    """Return by which index of the metadata shard this shard's queues were last decided about; it only grows."""
+    counts = _reading(view).get(keys.COUNTS, Counts)
+    return 0 if counts is None else counts.metadata_index
+
+
+def is_settled(view: View, topic: str, topic_id: int, queue: int, deletion: int) -> bool:
+    """Return whether a queue of this shard can no more come into use while that deletion of its topic stands.
+
+    It takes nothing new or is not there, and nobody who has not heard of the deletion may open or make it.
+    """
+    state = _reading(view).get(keys.queue_key(topic, queue), QueueState)
+    is_open = state is not None and state.topic_id == topic_id and not state.dropping
+    return not is_open and metadata_index(view) >= deletion
 
 
 def group(view: View, name: str) -> GroupInfo | None:

@@ -13,21 +13,27 @@ MARK = Mark()
 
 
 class Counts(Struct, frozen=True):
-    """Numbers of the whole shard. The next numbers only grow: what they name is never confused with what was."""
+    """Numbers of the whole shard. The next numbers only grow: what they name is never confused with what was.
+
+    `metadata_index`: the greatest index of the metadata shard that a command about owning queues was decided by.
+    """
 
     in_doubt: int = 0
     topic_id_next: int = 1
     group_number_next: int = 1
+    metadata_index: int = 0
 
 
 class TopicState(Struct, frozen=True):
-    """Metadata shard: a topic."""
+    """Metadata shard: a topic. `deletion`: index at which the present deletion began; `confirmed`: it is final."""
 
     topic_id: int
     queue_shards: tuple[int, ...]
     retention_ms: int
     retention_bytes: int
     deleting: bool = False
+    deletion: int = 0
+    confirmed: bool = False
 
 
 class GroupState(Struct, frozen=True):
@@ -41,7 +47,10 @@ class GroupState(Struct, frozen=True):
 
 
 class QueueState(Struct, frozen=True):
-    """A queue. Offsets [first_offset, next_offset) are visible."""
+    """A queue. Offsets [first_offset, next_offset) are visible.
+
+    `dropping`: it takes nothing new; `removing`: part of what lay on it is gone, so it cannot be opened again.
+    """
 
     topic_id: int
     queue_count: int
@@ -53,6 +62,7 @@ class QueueState(Struct, frozen=True):
     delayed: int = 0
     record_bytes: int = 0
     dropping: bool = False
+    removing: bool = False
 
 
 class Source(Struct, frozen=True):

@@ -1,6 +1,8 @@
 """Topics, known to the metadata shard only. A topic's number is never used again, nor is anything stored under it.
 
-Rule 8: a name is free only when every queue of the topic before it is dropped.
+Rule 8: a name is free only when every queue of the topic before it is dropped. A deletion is in two phases, ordered by
+this shard's log: while its queues are being marked it may be taken back; once all of them are it is confirmed, which is
+final, and only then do queues go. So no queue is gone when another turns out to hold a transaction in doubt.
 """
 
 from __future__ import annotations
@@ -8,7 +10,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from tallymq.txn import keys
-from tallymq.txn.commands import CreateTopic, DeleteTopic, RemoveTopic, UndeleteTopic
+from tallymq.txn.commands import ConfirmDelete, CreateTopic, DeleteTopic, RemoveTopic, UndeleteTopic
 from tallymq.txn.draft import Draft
 from tallymq.txn.outcomes import Done, Refusal, TopicMade
 from tallymq.txn.state import Counts, TopicState
@@ -44,37 +46,54 @@ def delete(draft: Draft, command: DeleteTopic) -> Done | Refusal:
     known = draft.get(key, TopicState)
     if known is None:
         return Refusal.UNKNOWN_TOPIC
-    return _mark(draft, key, known, deleting=True)
+    if not known.deleting:
+        draft.put(key, replace(known, deleting=True, deletion=draft.index))
+        draft.metadata_changed()
+    return Done()
 
 
 def undelete(draft: Draft, command: UndeleteTopic) -> Done | Refusal:
-    """Take a deletion back."""
+    """Take a deletion back, unless it is confirmed."""
     if not draft.metadata_shard:
         return Refusal.NOT_METADATA_SHARD
     key = keys.topic_key(command.name)
     known = draft.get(key, TopicState)
     if known is None or known.topic_id != command.topic_id:
         return Refusal.UNKNOWN_TOPIC
-    return _mark(draft, key, known, deleting=False)
+    if known.confirmed:
+        return Refusal.TOPIC_DELETING
+    if known.deleting:
+        draft.put(key, replace(known, deleting=False, deletion=0))
+        draft.metadata_changed()
+    return Done()
 
 
-def _mark(draft: Draft, key: bytes, known: TopicState, *, deleting: bool) -> Done:
-    if known.deleting is not deleting:
-        draft.put(key, replace(known, deleting=deleting))
+def confirm(draft: Draft, command: ConfirmDelete) -> Done | Refusal:
+    """Make a deletion final. One that was taken back, even if another began since, is not confirmed."""
+    if not draft.metadata_shard:
+        return Refusal.NOT_METADATA_SHARD
+    key = keys.topic_key(command.name)
+    known = draft.get(key, TopicState)
+    if known is None or known.topic_id != command.topic_id:
+        return Refusal.UNKNOWN_TOPIC
+    if not known.deleting or known.deletion != command.deletion:
+        return Refusal.TOPIC_EXISTS
+    if not known.confirmed:
+        draft.put(key, replace(known, confirmed=True))
         draft.metadata_changed()
     return Done()
 
 
 def remove(draft: Draft, command: RemoveTopic) -> Done | Refusal:
-    """Free the name of a topic that was being deleted; if that topic is gone already, it is so."""
+    """Free the name of a topic whose deletion is confirmed; if that topic is gone already, it is so."""
     if not draft.metadata_shard:
         return Refusal.NOT_METADATA_SHARD
     key = keys.topic_key(command.name)
     known = draft.get(key, TopicState)
     if known is None or known.topic_id != command.topic_id:
         return Done()
-    if not known.deleting:
-        return Refusal.TOPIC_EXISTS
+    if not known.confirmed:
+        return Refusal.TOPIC_DELETING if known.deleting else Refusal.TOPIC_EXISTS
     draft.delete(key)
     draft.metadata_changed()
     return Done()

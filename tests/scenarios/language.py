@@ -6,6 +6,9 @@ decision   decide 3.0 1:7 commit=0,2 rollback=1 + 3.1 1:7 commit=all [group=G] [
            (Raft index.batch, instance:sequence)
 lease      lease G pay/0 [consumer=1] [records=100] [bytes=100000] [lease=30s] [latest]
 range      acknowledge G pay/0 2:5-7 3:9-9 (token:first-last); nack, extend the same [delay=] [reason=] [dead] [lease=]
+queue      ensure pay/0 [id=1] [queues=2] [keep=7d] [metadata=0]; drop pay/0 [id=1] [limit=100] [metadata=0]
+           (limit 0 marks only; metadata is how far the proposer had applied the metadata shard)
+topic      confirm-delete pay [id=1] deletion=N (the entry that began it)
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from tallymq.txn.commands import (
     Barrier,
     CheckSent,
     Command,
+    ConfirmDelete,
     CreateTopic,
     Decide,
     Decision,
@@ -168,12 +172,15 @@ def _put_group(words: Words) -> Command:
 def _ensure(words: Words) -> Command:
     topic, queue = place(words.alone[0])
     retention = (words.ms("keep", "7d"), words.number("bytes", 0))
-    return EnsureQueue(topic, words.number("id", 1), queue, words.number("queues", 2), *retention)
+    return EnsureQueue(
+        topic, words.number("id", 1), queue, words.number("queues", 2), *retention, words.number("metadata", 0)
+    )
 
 
 def _drop(words: Words) -> Command:
     topic, queue = place(words.alone[0])
-    return DropQueue(topic, words.number("id", 1), queue, words.number("limit", 100))
+    limit, metadata_index = words.number("limit", 100), words.number("metadata", 0)
+    return DropQueue(topic, words.number("id", 1), queue, limit, metadata_index)
 
 
 def _create(words: Words) -> Command:
@@ -198,6 +205,7 @@ VERBS: dict[str, Callable[[Words], Command]] = {
     "create-topic": _create,
     "delete-topic": lambda words: DeleteTopic(words.alone[0]),
     "undelete-topic": lambda words: UndeleteTopic(words.alone[0], words.number("id", 1)),
+    "confirm-delete": lambda words: ConfirmDelete(words.alone[0], words.number("id", 1), words.number("deletion", 0)),
     "remove-topic": lambda words: RemoveTopic(words.alone[0], words.number("id", 1)),
 }
 """How each command is written."""

@@ -55,12 +55,19 @@ def show_browse(shard: Shard, words: Words) -> list[str]:
     return [printer.piece_line(piece) for piece in queries.browse(shard.view, *place(words.alone[1]), *asked)]
 
 
+def show_settled(shard: Shard, words: Words) -> str:
+    topic, queue = place(words.alone[1])
+    settled = queries.is_settled(shard.view, topic, words.number("id", 1), queue, words.number("deletion", 0))
+    return "settled" if settled else "not settled"
+
+
 def maybe(line: Callable[..., str], found: object) -> list[str]:
     return ["nothing"] if found is None else [line(found)]
 
 
 SHOW: dict[str, Callable[[Shard, Words], list[str]]] = {
     "queue": lambda shard, words: maybe(printer.queue_line, queries.queue(shard.view, *place(words.alone[1]))),
+    "settled": lambda shard, words: [show_settled(shard, words)],
     "queues": lambda shard, words: [printer.queue_line(one) for one in queries.queues(shard.view, "", 0, 100)],
     "group": lambda shard, words: maybe(
         printer.group_line, queries.group_queue(shard.view, words.alone[1], *place(words.alone[2]))

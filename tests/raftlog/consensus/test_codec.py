@@ -51,9 +51,10 @@ COMMANDS = [
     c.DeleteTopic("t"),
     c.UndeleteTopic("t", 5),
     c.RemoveTopic("t", 5),
-    c.EnsureQueue("t", 1, 2, 3, 4, 5),
-    c.DropQueue("t", 1, 2, 3),
+    c.EnsureQueue("t", 1, 2, 3, 4, 5, 6),
+    c.DropQueue("t", 1, 2, 0, 4),
     c.PutGroup("g", 1, 2, 3, 4),
+    c.ConfirmDelete("t", 5, 6),
 ]
 
 
