@@ -50,7 +50,7 @@ class DecodeError(ValueError):
     """These bytes are not what they should be; nothing of them was used."""
 
 
-class UnknownEntry(ValueError):  # noqa: N818 - named for what it is, as everywhere in this room
+class UnknownEntry(ValueError):
     """The entry needs a newer version of this program; the shard stops until it is installed."""
 
 

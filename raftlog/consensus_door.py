@@ -29,7 +29,7 @@ VERSION = "0.3.17"
 SOURCE_SHA256 = "e8bdf06797085d734df86e24ab4802fe87893dff77268565ec036f7ad4a1cfe4"
 
 
-class EngineRefused(RuntimeError):  # noqa: N818 - refusals are named so in this room
+class EngineRefused(RuntimeError):
     """The installed pysyncobj is not the one this room repairs. Nothing was started."""
 
 
@@ -102,7 +102,7 @@ OPEN = ("__init__",)
 """Reads the clock for three values; the two of them that anyone looks at are set again by ours."""
 
 
-class StockMethodCalled(AssertionError):  # noqa: N818 - says what happened
+class StockMethodCalled(AssertionError):
     """A stock method with a known fault was reached: a mistake of ours, caught before it could do harm."""
 
 

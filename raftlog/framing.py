@@ -25,7 +25,7 @@ JOIN_BYTES_MAX = 64 * 1024
 Bytes = bytes | bytearray | memoryview
 
 
-class FrameRefused(Exception):  # noqa: N818 - named for what it is, as everywhere in this room
+class FrameRefused(Exception):
     """What was received is not a frame that may come here; the connection must be closed."""
 
 

@@ -14,7 +14,7 @@ FORMAT_VERSION = 1
 HELLO_BYTES_MAX = 4096
 
 
-class HelloRefused(Exception):  # noqa: N818 - named for what it is, as everywhere in this room
+class HelloRefused(Exception):
     """The other end is not whom this node may talk to; the text is for the log, never for the other end."""
 
 

@@ -102,7 +102,7 @@ class ShardView:
 class Replica:
     """Applies entries of one shard. `on_notices` gets what others want to know, after it is readable.
 
-    `applied_index` and `stamped_ms` (the newest time stamped up to it, 0 if none) are read back from the store at start:
+    `applied_index` and `stamped_ms` (the newest time stamped up to it, 0 if none) are read from the store at start:
     a leader whose newest body is damaged must still know what time it may not go back behind.
     """
 

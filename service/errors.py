@@ -22,7 +22,7 @@ DOMAIN = "tallymq"
 STATUS: dict[str, grpc.StatusCode] = {code.name: code for code in grpc.StatusCode}
 
 
-class Refused(Exception):  # noqa: N818 - a refusal is no error of ours
+class Refused(Exception):
     """A request was refused. `name` is of the table; `detail` says what exactly, for a person, never with a body."""
 
     def __init__(self, name: str, detail: str = "", leader_address: str = "") -> None:

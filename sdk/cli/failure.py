@@ -20,7 +20,7 @@ DOMAIN = "tallymq"
 
 
 @dataclass
-class Failure(Exception):  # noqa: N818 - it is what is printed, not how it came about
+class Failure(Exception):
     """Something a person has to be told.
 
     `definite` is True where it certainly did not happen, False where it may have happened, and None where the question

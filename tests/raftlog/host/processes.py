@@ -19,11 +19,11 @@ from tests.support.loopback import free_ports
 ROOT = Path(__file__).resolve().parents[3]
 
 
-class Gone(Exception):  # noqa: N818 - named for what it is
+class Gone(Exception):
     """The node did not answer: what was asked may have happened."""
 
 
-class Refused(Exception):  # noqa: N818 - named for what it is
+class Refused(Exception):
     """The node answered with an error; `definite` says that nothing happened."""
 
     def __init__(self, reply: dict[str, Any]) -> None:
