@@ -47,7 +47,7 @@ class Upkeep:
 
     def maybe_poke(self) -> None:
         """Flush soon if enough was logged; cheap, called after every round."""
-        if self._log.bytes_since_flush >= self._settings.flush_log_bytes:
+        if self._is_much_logged():
             self._wanted.set()
 
     async def run(self) -> None:
@@ -91,8 +91,15 @@ class Upkeep:
                 written = False
         return written
 
+    def _is_much_logged(self) -> bool:
+        """Whether a start would have to read more bytes, or more entries, than it should."""
+        log, settings = self._log, self._settings
+        return (
+            log.bytes_since_flush >= settings.flush_log_bytes or log.entries_since_flush >= settings.flush_log_entries
+        )
+
     def _is_due(self) -> bool:
-        if self._log.bytes_since_flush >= self._settings.flush_log_bytes:
+        if self._is_much_logged():
             return True
         waited_ms = (asyncio.get_running_loop().time() - self._flushed_at) * 1000
         return waited_ms >= self._settings.flush_interval_ms and self._applied() != self._flushed_applied

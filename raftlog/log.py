@@ -56,6 +56,7 @@ class NodeLog:
         self._sealed = True
         self._mark_bytes = 0
         self._bytes_before = 0
+        self._entries_since_flush = 0
         # Oldest place of entries withdrawn by records that are not durable yet: (round of the record, place of the
         # entry's round). Until they are, a crash brings those entries back, so the scan must still meet them.
         self._withdrawn: list[tuple[int, int]] = []
@@ -72,6 +73,7 @@ class NodeLog:
         writer = RoundWriter(disk, segments, recovered, settings.segment_bytes, settings.draw_salt)
         log = cls(segments, store, writer, recovered.rounds, recovered.shards)
         log._bytes_before = recovered.bytes_read
+        log._entries_since_flush = recovered.entries_read
         return log
 
     # --- Appending -----------------------------------------------------------------------------------------------
@@ -92,6 +94,7 @@ class NodeLog:
         log.append(term, None, self.round_open, length)
         log.hold_payload(index, pieces, length)
         self._drafts.append(Draft(Kind.ENTRY, shard, term, index, pieces, length))
+        self._entries_since_flush += 1
 
     def append_truncate(self, shard: int, from_index: int) -> None:
         """Withdraw the entries of a shard from an index on; ValueError if one of them was applied or none is there."""
@@ -287,6 +290,11 @@ class NodeLog:
         """Bytes of log written since the last `flush_mark`; after a start, what had to be read is counted too."""
         return self._bytes_before + self._writer.bytes_written - self._mark_bytes
 
+    @property
+    def entries_since_flush(self) -> int:
+        """Entries appended since the last `flush_mark`; after a start, what had to be read is counted too."""
+        return self._entries_since_flush
+
     def flush_mark(self, applied: Mapping[int, int]) -> list[tuple[bytes, bytes]]:
         """Return the pairs to write right before `store.flush()`.
 
@@ -309,6 +317,7 @@ class NodeLog:
         )
         self._rounds.forget_before(start_round)
         self._bytes_before, self._mark_bytes = 0, self._writer.bytes_written
+        self._entries_since_flush = 0
         return [(log_mark_key(), encode_mark(mark))]
 
     def _round_place(self, number: int) -> RoundPlace:

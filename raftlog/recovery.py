@@ -39,6 +39,7 @@ class Recovered:
     end_crc: int
     file: DiskFile
     bytes_read: int
+    entries_read: int
 
 
 def recover(
@@ -67,7 +68,7 @@ def recover(
     _remove_after(disk, segments, reader.end.segment)
     end, crc, file = open_segment(disk, segments, reader, segment_bytes, draw_salt())
     _cut(segments, reader.end)
-    return Recovered(shards, replay.rounds, end, crc, file, reader.bytes_read)
+    return Recovered(shards, replay.rounds, end, crc, file, reader.bytes_read, replay.entries)
 
 
 def _check_beginning(segments: Segments, mark: LogMark, *, known: bool) -> None:
@@ -157,6 +158,7 @@ class _Replay:
         self._mark = mark
         self._store = store
         self._shards: dict[int, ShardLog] = {}
+        self.entries = 0
         self.rounds = Rounds(mark.start_round)
         for number, known in mark.shards.items():
             log = self._shard(number)
@@ -191,6 +193,7 @@ class _Replay:
                 )
 
     def _take_entry(self, segment: int, round_number: int, record: Record) -> None:
+        self.entries += 1
         log = self._shard(record.shard)
         if record.index <= log.base.index:
             return

@@ -317,6 +317,17 @@ async def test_the_store_is_flushed_once_enough_was_logged(tmp_path: Path) -> No
     assert host.flushes == 1
 
 
+async def test_the_store_is_flushed_once_enough_entries_were_logged_however_small(tmp_path: Path) -> None:
+    settings = settings_for(tmp_path, flush_log_entries=40, flush_interval_ms=86_400_000)
+    async with running(settings) as host:
+        for flushes in (1, 2):
+            # One after the other, so that each is an entry of its own.
+            for _ in range(45):
+                await host.shards[0].propose(Barrier())
+            await until(lambda wanted=flushes: host.flushes >= wanted)
+        assert host._opened.log.bytes_since_flush < settings.flush_log_bytes
+
+
 def test_nothing_of_a_stopped_host_is_left_running(tmp_path: Path) -> None:
     async def once() -> None:
         async with running(settings_for(tmp_path)) as host:

@@ -84,11 +84,12 @@ def test_the_scan_begins_at_the_flush_mark() -> None:
     store.write(log.flush_mark({0: 98}))
     again = open_log(disk.killed(), store, seed=2)
     assert 6_000 < again.bytes_since_flush < 7_000
+    assert again.entries_since_flush == 2
     assert again.shard_state(0).last_index == 100
-    assert log.bytes_since_flush == 0
+    assert (log.bytes_since_flush, log.entries_since_flush) == (0, 0)
     append(log, 0, b"x")
     finish_round(log)
-    assert log.bytes_since_flush == 4096
+    assert (log.bytes_since_flush, log.entries_since_flush) == (4096, 1)
 
 
 def test_a_crash_between_mark_and_flush_is_harmless_at_every_write_of_the_store() -> None:
