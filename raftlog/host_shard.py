@@ -105,6 +105,11 @@ class ShardHandle:
         return self._consensus.health
 
     @property
+    def clock_ms(self) -> int:
+        """Unix milliseconds as an entry appended now would be stamped; a jump of the machine's clock hardly shows."""
+        return self._stamps.next_ms()
+
+    @property
     def view(self) -> View:
         """The applied state, with effects that RocksDB does not have yet."""
         return self._replica.view

@@ -100,7 +100,7 @@ class AdminTransactions:
         """Ask the producer group now."""
         shard, half, bit = await self._find(request.transaction_id)
         if half.in_doubt >> bit & 1:
-            now = CheckSent(half.index, half.batch, self._cluster.now_ms(), counted=False)
+            now = CheckSent(half.index, half.batch, shard.clock_ms, counted=False)
             await self._cluster.require(shard, RecordChecks((now,)))
         return admin_pb2.CheckTransactionReply(sessions=self._checks.sessions.of_group(half.producer_group))
 

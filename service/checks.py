@@ -46,20 +46,20 @@ class ShardChecks:
     def __init__(
         self, cluster: Cluster, shard: Shard, sessions: Sessions, metrics: Metrics, random: Random, grace_ms: int
     ) -> None:
-        self.alarm = Alarm(cluster.now_ms)
+        self.alarm = Alarm(lambda: shard.clock_ms)
         self._cluster = cluster
         self._shard = shard
         self._sessions = sessions
         self._metrics = metrics
         self._random = random
         self._grace_ms = grace_ms
-        self._leading_since_ms = cluster.now_ms()
+        self._leading_since_ms = shard.clock_ms
         self._reviving: dict[str, bool] = {}
         self._room = asyncio.Event()
 
     def began_to_lead(self) -> None:
         """Give producers the grace to connect, then look for what is due."""
-        self._leading_since_ms = self._cluster.now_ms()
+        self._leading_since_ms = self._shard.clock_ms
         self.alarm.ring()
 
     def room_made(self) -> None:
@@ -77,11 +77,11 @@ class ShardChecks:
                 await self._ask_due()
             except Refused as refused:
                 log.info("checks wait", shard=self._shard.number, refusal=refused.name)
-                self.alarm.set_due(self._cluster.now_ms() + RETRY_MS)
+                self.alarm.set_due(self._shard.clock_ms + RETRY_MS)
             except Exception:
                 # Whatever it was, what is due must still be looked at later.
                 log.exception("checks failed", shard=self._shard.number)
-                self.alarm.set_due(self._cluster.now_ms() + RETRY_MS)
+                self.alarm.set_due(self._shard.clock_ms + RETRY_MS)
 
     async def revive(self, group: str) -> None:
         """Ask a group again about all that nobody answered before, at the pace its producers answer."""
@@ -100,7 +100,7 @@ class ShardChecks:
 
     async def _ask_due(self) -> None:
         view = self._shard.view
-        due = queries.checks_due(view, self._cluster.now_ms(), DUE_AT_ONCE)
+        due = queries.checks_due(view, self._shard.clock_ms, DUE_AT_ONCE)
         if due:
             await self._record([self._ask(half) for half in due])
             self.alarm.ring()
@@ -113,7 +113,7 @@ class ShardChecks:
 
     def _ask(self, half: HalfInfo) -> CheckSent:
         """Ask somebody if there is somebody to ask; return when to ask again."""
-        now_ms = self._cluster.now_ms()
+        now_ms = self._shard.clock_ms
         candidates = self._sessions.of_instance(half.producer_group, half.principal, half.instance)
         if not candidates:
             wait_ms = self._grace_left_ms(half.instance)
@@ -153,7 +153,7 @@ class ShardChecks:
         gone_seconds = self._sessions.seconds_since_left(instance)
         if gone_seconds is not None:
             return self._grace_ms - int(gone_seconds * 1_000)
-        return self._grace_ms - (self._cluster.now_ms() - self._leading_since_ms)
+        return self._grace_ms - (self._shard.clock_ms - self._leading_since_ms)
 
     def _send(self, session: Session, half: HalfInfo) -> None:
         number, reference = self._shard.number, half.reference
@@ -334,8 +334,8 @@ class Checks:
 
     async def _move(self, asked: list[Asked], wait_ms: int) -> None:
         """Ask about these again after `wait_ms`."""
-        next_check_ms = self._cluster.now_ms() + wait_ms
         for number in {each.shard for each in asked}:
+            next_check_ms = self._cluster.shards[number].clock_ms + wait_ms
             checks = [CheckSent(a.index, a.batch, next_check_ms, counted=False) for a in asked if a.shard == number]
             try:
                 await self._cluster.require(self._cluster.shards[number], RecordChecks(tuple(checks)))

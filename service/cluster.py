@@ -57,6 +57,10 @@ class Shard(Protocol):
         """ "ok", or why it does not serve."""
 
     @property
+    def clock_ms(self) -> int:
+        """Unix milliseconds as this shard would stamp an entry now: steady, whatever this machine's clock does."""
+
+    @property
     def view(self) -> View:
         """Applied state."""
 

@@ -142,7 +142,7 @@ class Lane:
         if max(standing.next_offset, queue.first_offset) < queue.next_offset:
             return True
         due_ms = queries.group_next_due_ms(view, self.group, self.topic, self.queue)
-        return 0 < due_ms <= self._cluster.now_ms()
+        return 0 < due_ms <= self.shard.clock_ms
 
     async def _work(self) -> None:
         is_known_full = True

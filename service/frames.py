@@ -14,7 +14,7 @@ from tallymq.proto import frames_pb2, messaging_pb2
 from tallymq.service.batches import check_frame, to_rules
 from tallymq.service.cluster import Cluster, Shard, look_at_error
 from tallymq.service.errors import Refused, from_outcome, to_message
-from tallymq.service.identities import Identities
+from tallymq.service.identities import DEADLINE_MS_DEFAULT, Identities
 from tallymq.service.validation import (
     CHECK_AFTER_MS_MAX,
     CHECK_AFTER_MS_MIN,
@@ -158,6 +158,8 @@ class Frames:
             batches.append(to_rules(batch, queue, len(topic.queue_shards)))
         if shard is None:
             raise Refused("WRONG_BATCH_COUNT")
+        if identity.deadline_ms == 0:
+            identity = Identity(identity.instance, identity.sequence, shard.clock_ms + DEADLINE_MS_DEFAULT)
         return identity, shard, tuple(batches)
 
     def _usable_topic(self, batch: frames_pb2.Batch) -> TopicInfo:

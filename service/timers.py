@@ -1,4 +1,7 @@
-"""Proposes Expire when the earliest timer of a led shard is due. Sleeps until then; a notice may bring it forward."""
+"""Proposes Expire when the earliest timer of a led shard is due. Sleeps until then; a notice may bring it forward.
+
+What is due is told by the time the shard would stamp now, not by this machine's clock, which may have jumped.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ class ShardTimers:
     """The timers of one shard; works while this node leads it."""
 
     def __init__(self, cluster: Cluster, shard: Shard) -> None:
-        self.alarm = Alarm(cluster.now_ms)
+        self.alarm = Alarm(lambda: shard.clock_ms)
         self._cluster = cluster
         self._shard = shard
 
@@ -40,22 +43,22 @@ class ShardTimers:
                 await self._expire_due()
             except Refused as refused:
                 log.info("timers wait", shard=self._shard.number, refusal=refused.name)
-                self.alarm.set_due(self._cluster.now_ms() + REFUSED_RETRY_MS)
+                self.alarm.set_due(self._shard.clock_ms + REFUSED_RETRY_MS)
             except Exception:
                 # Whatever it was, what is due must still be looked at later.
                 log.exception("timers failed", shard=self._shard.number)
-                self.alarm.set_due(self._cluster.now_ms() + REFUSED_RETRY_MS)
+                self.alarm.set_due(self._shard.clock_ms + REFUSED_RETRY_MS)
 
     async def _expire_due(self) -> None:
         due_ms = queries.next_timer_ms(self._shard.view)
-        if due_ms == 0 or due_ms > self._cluster.now_ms():
+        if due_ms == 0 or due_ms > self._shard.clock_ms:
             self.alarm.set_due(due_ms)
             return
         result = await self._cluster.require(self._shard, Expire(TIMERS_AT_ONCE))
         if isinstance(result, Expired):
             pause_ms = 0 if result.handled else RETRY_MS
             if result.next_due_ms:
-                self.alarm.set_due(max(result.next_due_ms, self._cluster.now_ms() + pause_ms))
+                self.alarm.set_due(max(result.next_due_ms, self._shard.clock_ms + pause_ms))
 
 
 class Timers:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
@@ -84,7 +85,7 @@ class Parts:
 def put_together(cluster: Cluster, settings: ServerSettings, metrics: Metrics, random: Random) -> Parts:
     """Return the parts of a node; nothing runs yet."""
     draining = Draining()
-    sessions = Sessions(lambda: cluster.now_ms() / 1_000, settings.sessions_max)
+    sessions = Sessions(asyncio.get_running_loop().time, settings.sessions_max)
     checks = Checks(
         cluster,
         sessions,
@@ -99,7 +100,7 @@ def put_together(cluster: Cluster, settings: ServerSettings, metrics: Metrics, r
     consumers = Consumers(cluster, delivery, leases, metrics, draining, settings.subscriptions_max)
     frames = Frames(
         cluster,
-        Identities(random, cluster.now_ms),
+        Identities(random),
         validate_records=settings.validate_records,
         check_after_ms=settings.check_after_ms,
     )

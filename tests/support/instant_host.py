@@ -39,6 +39,10 @@ class InstantShard:
         return self.leader == self._host.node
 
     @property
+    def clock_ms(self) -> int:
+        return max(self.stamped_ms, self._host.now_ms())
+
+    @property
     def majority_index(self) -> int:
         return self.applied_index
 
