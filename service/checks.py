@@ -125,9 +125,7 @@ class ShardChecks:
         ready = [session for session in candidates if session.has_room]
         if candidates and not busy and not ready:
             return self._again(half, now_ms + NO_ROOM_WAIT_MS + self._random.randrange(NO_ROOM_WAIT_MS), counted=False)
-        if ready and not busy:
-            self._send(ready[0], half)
-        else:
+        if busy or not ready or not self._send(ready[0], half):
             self._metrics.checks_unanswered.inc()
             if half.checks + 1 == CHECKS_WARNED:
                 log.warning(
@@ -155,7 +153,8 @@ class ShardChecks:
             return self._grace_ms - int(gone_seconds * 1_000)
         return self._grace_ms - (self._shard.clock_ms - self._leading_since_ms)
 
-    def _send(self, session: Session, half: HalfInfo) -> None:
+    def _send(self, session: Session, half: HalfInfo) -> bool:
+        """Send a check; return False where its records cannot be read: other half batches must not wait for that."""
         number, reference = self._shard.number, half.reference
         check = frames_pb2.Check(
             half=messaging_pb2.HalfBatch(
@@ -174,10 +173,16 @@ class ShardChecks:
             attempt=half.checks + 1,
         )
         if session.wants_records:
-            check.records, _ = visible(self._shard.read(reference), reference.crc32c, reference.count, half.in_doubt)
+            try:
+                body = self._shard.read(reference)
+            except Exception as error:
+                log.error("half batch cannot be read", shard=number, index=reference.index, exc_info=error)
+                return False
+            check.records, _ = visible(body, reference.crc32c, reference.count, half.in_doubt)
         asked = Asked(number, reference.index, reference.batch, half.instance, half.sequence, half.in_doubt)
         session.ask(asked, check)
         self._metrics.checks_sent.inc()
+        return True
 
     async def _revive(self, group: str) -> None:
         after = (0, 0)

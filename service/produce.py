@@ -15,7 +15,10 @@ from tallymq.txn.outcomes import Result
 
 
 class ProduceStream:
-    """Reads while fewer than `frames_max` frames and `bytes_max` bytes are under way; one task writes replies."""
+    """Reads while fewer than `frames_max` frames and `bytes_max` bytes are under way; one task writes replies.
+
+    A frame is under way until its reply is written: a client that reads no replies is not read from either.
+    """
 
     def __init__(
         self,
@@ -35,7 +38,7 @@ class ProduceStream:
         self._bytes_max = bytes_max
         self._frames_under_way = 0
         self._bytes_under_way = 0
-        self._replies: deque[bytes] = deque()
+        self._replies: deque[tuple[bytes, int]] = deque()
         self._changed = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
@@ -73,8 +76,10 @@ class ProduceStream:
     async def _write(self, context: Context) -> None:
         while True:
             while self._replies:
-                await context.write(self._replies.popleft())
-            if self._no_more and self._frames_under_way == 0 and not self._replies:
+                reply, size = self._replies.popleft()
+                await context.write(reply)
+                self._under_way(-1, -size)
+            if self._no_more and self._frames_under_way == 0:
                 return
             self._changed.clear()
             if not self._replies:
@@ -137,8 +142,7 @@ class ProduceStream:
         self._reply(messaging_pb2.ProduceReply(correlation=correlation, refusal=to_message(refused)), size)
 
     def _reply(self, reply: messaging_pb2.ProduceReply, size: int) -> None:
-        self._replies.append(reply.SerializeToString())
-        self._under_way(-1, -size)
+        self._replies.append((reply.SerializeToString(), size))
         self._changed.set()
 
     def _under_way(self, frames: int, size: int) -> None:

@@ -57,8 +57,8 @@ class Session:
 
     @property
     def has_room(self) -> bool:
-        """Whether it may be asked more."""
-        return len(self._open) < self._budget
+        """Whether it may be asked more: it answers, and takes what it is sent."""
+        return max(len(self._open), len(self._outbox)) < self._budget
 
     def ask(self, asked: Asked, check: frames_pb2.Check) -> None:
         """Send a check; it counts against the session's budget until it is answered, or for half a minute."""
@@ -100,7 +100,9 @@ class Session:
         """Send what is queued, for ever."""
         while True:
             while self._outbox:
-                await context.write(self._outbox.popleft().SerializeToString())
+                await context.write(self._outbox[0].SerializeToString())
+                self._outbox.popleft()
+                self.on_room()
             self._changed.clear()
             await self._changed.wait()
 

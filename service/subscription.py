@@ -20,7 +20,7 @@ CREDIT_BYTES_MAX = 1 << 30
 OUTBOX_BYTES_MAX = 8 << 20
 """Bytes leased but not yet taken by the client's connection, above which nothing more is leased for it."""
 REQUESTS_MAX = 64
-"""Acknowledgements and the like under way at once; then no more is read."""
+"""Acknowledgements and the like whose answers are not yet written; then no more is read."""
 
 
 class Subscription:
@@ -106,7 +106,7 @@ class Subscription:
             request = decode(messaging_pb2.SubscribeRequest, raw)
             kind = request.WhichOneof("request")
             if kind == "credit":
-                self._add_credit(request)
+                await self._add_credit(request)
             elif kind in ("acknowledge", "negative_acknowledge", "extend"):
                 await self._room.acquire()
                 task = asyncio.create_task(self._answer(request, kind))
@@ -115,6 +115,7 @@ class Subscription:
             elif kind == "start":
                 raise Refused("STREAM_OUT_OF_ORDER", "start came again")
             else:
+                await self._room.acquire()
                 self._refuse(request.correlation, Refused("MISSING_FIELD", "request"))
         # The client sends nothing more, but is still answered what it asked.
         self._is_closing = self.member.is_paused = True
@@ -122,11 +123,12 @@ class Subscription:
             await asyncio.wait(set(self._requests))
         await self._drained.wait()
 
-    def _add_credit(self, request: messaging_pb2.SubscribeRequest) -> None:
+    async def _add_credit(self, request: messaging_pb2.SubscribeRequest) -> None:
         member, credit = self.member, request.credit
         records = member.credit_records + credit.records
         size = member.credit_bytes + credit.record_bytes
         if records > CREDIT_RECORDS_MAX or size > CREDIT_BYTES_MAX:
+            await self._room.acquire()
             self._refuse(request.correlation, Refused("CREDIT_TOO_LARGE", f"{records} records, {size} bytes"))
             return
         member.credit_records, member.credit_bytes = records, size
@@ -144,8 +146,6 @@ class Subscription:
             self._say(frames_pb2.SubscribeReply(correlation=request.correlation, lease=reply))
         except Exception as error:  # noqa: BLE001 - whatever went wrong, the caller gets a row of the table
             self._refuse(request.correlation, from_exception(error))
-        finally:
-            self._room.release()
 
     def _refuse(self, correlation: int, refused: Refused) -> None:
         self._metrics.count_call("Subscribe", refused.name)
@@ -168,7 +168,10 @@ class Subscription:
             await self._changed.wait()
 
     def _sent(self, reply: frames_pb2.SubscribeReply) -> None:
-        if reply.HasField("delivery"):
+        if not reply.HasField("delivery"):
+            # Not before: whoever reads no answers is not read from either, so the outbox stays bounded.
+            self._room.release()
+        else:
             self._outbox_bytes -= len(reply.delivery.records)
             if self.member.is_paused and not self._is_closing and self._outbox_bytes < OUTBOX_BYTES_MAX:
                 self.member.is_paused = False

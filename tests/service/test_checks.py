@@ -8,7 +8,9 @@ import grpc
 import pytest
 
 from tallymq.proto import admin_pb2, messaging_pb2
+from tallymq.raftlog.errors import BodyDamaged
 from tallymq.txn.commands import RecordChecks
+from tallymq.txn.types import Reference
 from tests.service.running import SECONDS, Running, batch, bodies, error_info, until
 
 M, A = messaging_pb2, admin_pb2
@@ -232,3 +234,25 @@ async def test_a_listing_is_read_page_by_page_without_gap_or_repetition(node: Ru
         if not after:
             break
     assert seen == [id_of(position, sequence=sequence) for sequence in range(1, 4) for position in range(3)]
+
+
+async def test_a_half_whose_bytes_are_damaged_does_not_keep_others_from_being_checked(instant_hasty: Running) -> None:
+    node = instant_hasty
+    await node.create_topic(queue_count=1)
+    damaged = await prepare(node, "damaged", sequence=1)
+    await prepare(node, "sound", sequence=2)
+    whole = node.host.shards[damaged.shard].read
+
+    def read(reference: Reference) -> bytes:
+        if reference.index == damaged.index:
+            raise BodyDamaged("a byte rotted")
+        return whole(reference)
+
+    node.host.shards[damaged.shard].read = read
+    producer = await Producer(node, wants_records=True).start()
+    check = await producer.check()
+    assert check.sequence == 2
+    await producer.answer(check, commit=b"\x01")
+    await wait_for_state(node, id_of(0, sequence=2), COMMITTED)
+    assert (await transaction(node, id_of(0, sequence=1))).state == IN_DOUBT
+    await producer.leave()
