@@ -1725,7 +1725,7 @@ type GetMessageReply struct {
 	Topic string `protobuf:"bytes,2,opt,name=topic,proto3" json:"topic,omitempty"`
 	// The queue.
 	Queue uint32 `protobuf:"varint,3,opt,name=queue,proto3" json:"queue,omitempty"`
-	// The record. Empty while in doubt or once rolled back, unless asked with reveal by an operator.
+	// The record. Empty while in doubt or once rolled back: such bytes leave the service for nobody but the producer checked.
 	Record        *Record `protobuf:"bytes,4,opt,name=record,proto3" json:"record,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -412,7 +412,8 @@ type BatchHeader struct {
 	// The queue, 0 to queue_count - 1. Ignored where queue_count is 0.
 	Queue uint32 `protobuf:"varint,2,opt,name=queue,proto3" json:"queue,omitempty"`
 	// The topic's queue count by which the client chose the queue; another count than the topic's is refused
-	// (QUEUE_COUNT_CHANGED, definite). 0 = the service chooses a queue that this node leads.
+	// (QUEUE_COUNT_CHANGED, definite). 0 = the service chooses: for a frame without an identity a queue that this node leads,
+	// for one with an identity always the same queue, so that a retry reaches it (the answer may be NOT_LEADER).
 	QueueCount uint32 `protobuf:"varint,3,opt,name=queue_count,json=queueCount,proto3" json:"queue_count,omitempty"`
 	// Encoded size in bytes of each record (without its tag and length prefix in the batch), one for each record.
 	RecordLengths []uint32 `protobuf:"varint,4,rep,packed,name=record_lengths,json=recordLengths,proto3" json:"record_lengths,omitempty"`
