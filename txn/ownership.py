@@ -71,8 +71,6 @@ def drop(draft: Draft, command: DropQueue) -> QueueDropped | Refusal:
     marked = replace(queue, dropping=True, removing=queue.removing or command.limit > 0)
     if marked != queue:
         draft.put(key, marked)
-    if command.limit == 0:
-        return QueueDropped(complete=False)
     complete = _drop_keys(draft, keys.place_of(command.topic_id, command.queue), command.limit)
     if complete:
         draft.delete(key)

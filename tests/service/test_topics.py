@@ -12,10 +12,11 @@ from tallymq.proto import admin_pb2, messaging_pb2
 from tallymq.service import admin
 from tallymq.txn import queries
 from tallymq.txn.answers import QueueInfo, TopicInfo
-from tallymq.txn.commands import Batch, Decide, Decision, DropQueue, Prepare
+from tallymq.txn.commands import ConfirmDelete, Decide, Decision, DeleteTopic, DropQueue, Prepare
 from tallymq.txn.outcomes import Decided, DecisionOutcome, Prepared
-from tallymq.txn.types import Identity
+from tallymq.txn.types import Batch, Identity
 from tests.service.running import SECONDS, Running, batch, bodies, error_info, until
+from tests.support.view import SortedView
 
 TOPIC, QUEUES = "transfers", 4
 M, A = messaging_pb2, admin_pb2
@@ -139,6 +140,27 @@ async def test_a_queue_goes_only_once_the_deletion_is_final(instant: Running) ->
         assert all(limits[1:])
     confirmed = [type(command).__name__ for command in node.host.shards[0].commands]
     assert confirmed.index("DeleteTopic") < confirmed.index("ConfirmDelete") < confirmed.index("RemoveTopic")
+
+
+async def test_a_copy_that_lags_behind_does_not_free_a_name_too_early(instant: Running) -> None:
+    node = instant
+    await node.create_topic(TOPIC, QUEUES)
+    # This node's copy of a shard that another one leads has not heard of the topic yet; elsewhere all was marked.
+    behind = node.host.shards[3]
+    copy, behind.view = behind.view, SortedView()
+    node.host.lead(3, "node-2")
+    metadata = node.host.shards[0]
+    await metadata.propose(DeleteTopic(TOPIC))
+    found = topic(node)
+    await metadata.propose(ConfirmDelete(TOPIC, found.topic_id, found.deletion))
+    await until(lambda: queue_infos(node) == [])
+    # Compared once more from beginning to end.
+    await node.node.parts.reconcile._compare()
+    assert topic(node).confirmed
+    behind.view = copy
+    node.host.lead(3, "node-1")
+    await until(lambda: topic(node) is None)
+    assert queue_infos(node) == []
 
 
 async def test_a_topic_can_be_made_and_deleted_over_and_over(node: Running) -> None:
