@@ -11,7 +11,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from tallymq._records import Outgoing, bits_of, message_id
 from tallymq.exceptions import TallyError
@@ -40,6 +40,16 @@ class HalfHandle:
     queue: int
 
 
+class OpenIds(Protocol):
+    """Where the ids of transactions are kept whose outcome lies with this process."""
+
+    def add(self, identity: str, /) -> None:
+        """It is open from now on."""
+
+    def discard(self, identity: str, /) -> None:
+        """It is not, or never was."""
+
+
 class Item:
     """One caller's message or decision and where its answer goes. `deadline` is loop time."""
 
@@ -64,7 +74,7 @@ class Item:
         self.queue_count = 0
         self.position = 0
         self.id = ""
-        self.open_ids: set[str] | None = None
+        self.open_ids: OpenIds | None = None
         """Transactions open in this process: `id` is put there before the frame leaves, taken out by the caller."""
         self.handle: HalfHandle
         self.commit = False

@@ -1,7 +1,7 @@
 """Answers the service's question: what became of these transactions?
 
-Order of the answer: a transaction still open in this process is UNKNOWN, and no database is touched; where the user
-wrote a check for the topic it decides; otherwise the marker row does.
+Order of the answer: a transaction still open in this process, or a half that somebody here still holds undecided, is
+UNKNOWN, and no database is touched; where the user wrote a check for the topic it decides; otherwise the marker row.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Checks:
     async def _decisions(self, check: messaging_pb2.Check) -> dict[int, Decision]:
         bits = bit_positions(check.in_doubt_bits)
         ids = {bit: message_id(check.instance, check.sequence, check.half.first_position + bit) for bit in bits}
-        closed = {bit: each for bit, each in ids.items() if each not in self._engine.open_ids}
+        closed = {bit: each for bit, each in ids.items() if not self._engine.is_open(each)}
         function = self._functions.get(check.topic)
         if function is not None:
             records = dict(zip(bits, check.records.records, strict=False))

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import secrets
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
@@ -17,7 +18,7 @@ from typing import Any
 from google.protobuf.message import Message as Protobuf
 
 from tallymq import _answers
-from tallymq._batcher import Frame, HalfHandle, Item, Kind, Lane, encode_decisions, encode_messages
+from tallymq._batcher import Frame, HalfHandle, Item, Kind, Lane, OpenIds, encode_decisions, encode_messages
 from tallymq._channel import Channels, Reply
 from tallymq._dispatch import RETRY_S_MAX, RETRY_S_MIN, Dispatcher, late_error
 from tallymq._records import Outgoing, queue_of_key
@@ -38,6 +39,26 @@ DEADLINE_AHEAD_S_MAX = 870.0
 """Just under the service's 15 minutes."""
 
 
+class Claim:
+    """Held by whoever will decide a half by hand. While it exists no check decides: UNKNOWN is the answer."""
+
+    __slots__ = ("__weakref__",)
+
+
+class _Claimed:
+    """Notes ids as open for as long as their claim exists. Holds the claim itself, so it is dropped with the item."""
+
+    def __init__(self, claims: weakref.WeakValueDictionary[str, Claim], claim: Claim) -> None:
+        self._claims = claims
+        self._claim = claim
+
+    def add(self, identity: str, /) -> None:
+        self._claims[identity] = self._claim
+
+    def discard(self, identity: str, /) -> None:
+        self._claims.pop(identity, None)
+
+
 class Engine:
     """Stores messages and decisions. Made and used on one loop."""
 
@@ -49,6 +70,7 @@ class Engine:
         self.instance = _new_instance()
         self.open_ids: set[str] = set()
         """Transactions of this process whose database transaction has not ended."""
+        self._claims: weakref.WeakValueDictionary[str, Claim] = weakref.WeakValueDictionary()
         self.on_new_instance: Callable[[], None] = _nothing
         """Called when this process takes another instance, so that checks of it find their way."""
         self.frames_sent = 0
@@ -70,11 +92,19 @@ class Engine:
         receipt: Receipt = await self._store("publish", outgoing, deadline, None)
         return receipt
 
-    async def prepare(self, outgoing: Outgoing, timeout_s: float, *, opens: bool = False) -> HalfHandle:
-        """Store a half message. With `opens` its id is in `open_ids` from before it leaves; the caller takes it out."""
+    async def prepare(self, outgoing: Outgoing, timeout_s: float, claim: Claim | None = None) -> HalfHandle:
+        """Store a half message, open from before it leaves.
+
+        With a claim for as long as that exists, else until the caller takes its id out of `open_ids`.
+        """
         deadline = self.loop.time() + timeout_s
-        handle: HalfHandle = await self._store("prepare", outgoing, deadline, self.open_ids if opens else None)
+        open_ids = self.open_ids if claim is None else _Claimed(self._claims, claim)
+        handle: HalfHandle = await self._store("prepare", outgoing, deadline, open_ids)
         return handle
+
+    def is_open(self, identity: str) -> bool:
+        """Tell whether the outcome still lies with somebody in this process."""
+        return identity in self.open_ids or identity in self._claims
 
     async def decide(self, handle: HalfHandle, commit: bool, timeout_s: float) -> None:
         """Commit or roll back. Raises AlreadyDecided if it was decided the other way, and other TallyErrors."""
@@ -98,7 +128,7 @@ class Engine:
         self._add(self._lane(handle.shard, "decide"), item)
         return item.future
 
-    async def _store(self, kind: Kind, outgoing: Outgoing, deadline: float, open_ids: set[str] | None) -> Any:  # noqa: ANN401 - a receipt or a handle
+    async def _store(self, kind: Kind, outgoing: Outgoing, deadline: float, open_ids: OpenIds | None) -> Any:  # noqa: ANN401 - a receipt or a handle
         self._check_open()
         shards = self.routes.topics.get(outgoing.topic)
         if shards is None:
@@ -119,6 +149,8 @@ class Engine:
                 open_ids.discard(item.id)
             raise
         finally:
+            # Whoever still looks at the frame must not keep a claim that its holder dropped.
+            item.open_ids = None
             self._held_items -= 1
             self._held_bytes -= size
             self._let_in()

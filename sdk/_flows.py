@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from tallymq._batcher import HalfHandle
+from tallymq._engine import Claim
 from tallymq._records import Outgoing
 from tallymq._runtime import Runtime
 from tallymq.databases import steps
@@ -66,9 +67,9 @@ def publish(outgoing: Outgoing, timeout_s: float) -> Flow[Receipt]:
     return receipt
 
 
-def prepare(outgoing: Outgoing, timeout_s: float) -> Flow[HalfHandle]:
-    """Store a half message that the caller will decide."""
-    handle: HalfHandle = yield Ask(lambda runtime: runtime.engine.prepare(outgoing, timeout_s))
+def prepare(outgoing: Outgoing, timeout_s: float, claim: Claim) -> Flow[HalfHandle]:
+    """Store a half message that the caller will decide; while `claim` exists no check does."""
+    handle: HalfHandle = yield Ask(lambda runtime: runtime.prepare_by_hand(outgoing, timeout_s, claim))
     return handle
 
 

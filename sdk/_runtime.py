@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from tallymq._batcher import HalfHandle
 from tallymq._checks import Checks
 from tallymq._consumer import Consumer
-from tallymq._engine import Engine
+from tallymq._engine import Claim, Engine
 from tallymq._handlers import ConsumerSpec
 from tallymq._markers import MarkerCleaner
 from tallymq._records import Outgoing
@@ -41,6 +41,7 @@ class Runtime:
         self._sessions: Sessions | None = None
         self._consumers: list[Consumer] = []
         self._started: dict[int, Consumer] = {}
+        self._by_hand = False
         self._closing = False
 
     async def open(self) -> None:
@@ -53,7 +54,8 @@ class Runtime:
     def open_sessions(self) -> None:
         """Open sessions if there is something to answer checks with, and they are not open yet."""
         functions = self._registry.functions
-        if self._sessions is None and (self._checker is not None or functions) and self._registry.settings.group:
+        answers = self._checker is not None or bool(functions) or self._by_hand
+        if self._sessions is None and answers and self._registry.settings.group and not self._closing:
             checks = Checks(self.engine, self._checker, functions, self._executor, self._cleaner)
             self._sessions = Sessions(self.engine, checks)
             self._sessions.start()
@@ -80,7 +82,7 @@ class Runtime:
         """Store the halves of one database transaction, all at once. `opened` gets each as it is stored."""
 
         async def prepare(number: int, each: Outgoing) -> None:
-            opened[number] = await self.engine.prepare(each, timeout_s, opens=True)
+            opened[number] = await self.engine.prepare(each, timeout_s)
 
         if len(outgoing) == 1:
             await prepare(0, outgoing[0])
@@ -91,6 +93,12 @@ class Runtime:
         for result in results:
             if result is not None:
                 raise result
+
+    async def prepare_by_hand(self, outgoing: Outgoing, timeout_s: float, claim: Claim) -> HalfHandle:
+        """Store a half, with a session by which this process says that it is not decided yet: else others would."""
+        self._by_hand = True
+        self.open_sessions()
+        return await self.engine.prepare(outgoing, timeout_s, claim)
 
     async def committed(self, handles: Sequence[HalfHandle]) -> None:
         """The database transaction committed: say so, and clean up when it is confirmed."""

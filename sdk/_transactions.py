@@ -6,9 +6,10 @@ import os
 from typing import Unpack
 
 from tallymq._batcher import HalfHandle
-from tallymq._flows import Work
+from tallymq._engine import Claim
+from tallymq._flows import Flow, Work, decide
 from tallymq._records import outgoing
-from tallymq.exceptions import ConfigurationError, ForkedHandleError
+from tallymq.exceptions import AlreadyDecided, ConfigurationError, ForkedHandleError, HandleExpired
 from tallymq.types import Body, MessageOptions
 
 
@@ -53,11 +54,22 @@ class BaseTransaction(Forkable):
 class BaseHalf(Forkable):
     """A half message: on stable storage of a majority, invisible until committed."""
 
-    def __init__(self, handle: HalfHandle) -> None:
+    def __init__(self, handle: HalfHandle, claim: Claim) -> None:
         super().__init__()
         self._handle = handle
+        self._claim: Claim | None = claim
 
     @property
     def id(self) -> str:
         """Transaction and message id, 32 hexadecimal digits."""
         return self._handle.id
+
+    def _decide(self, commit: bool, timeout_s: float) -> Flow[None]:
+        """The flow of a decision; once there is one, this half is open no more. If that is not known, it stays open."""
+        self._check_process()
+        try:
+            yield from decide(self._handle, commit, timeout_s)
+        except (AlreadyDecided, HandleExpired):
+            self._claim = None
+            raise
+        self._claim = None

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, overload
 
 from tallymq import _flows
 from tallymq._batcher import HalfHandle
+from tallymq._engine import Claim
 from tallymq._flows import Ask, Flow, Work
 from tallymq._host import watch_fork
 from tallymq._records import outgoing
@@ -107,7 +108,8 @@ class AsyncTally(Registry):
         """Store a half message that you decide yourself; see Tally.prepare."""
         self._need_group("prepare()")
         sent = outgoing(topic, body, **options)
-        return AsyncHalf(self, await self._drive(_flows.prepare(sent, self._timeout(timeout_s))))
+        claim = Claim()
+        return AsyncHalf(self, await self._drive(_flows.prepare(sent, self._timeout(timeout_s), claim)), claim)
 
     def transaction(self, connection: object, *, timeout_s: float | None = None) -> AsyncTransaction:
         """Open a database transaction whose messages become visible if, and only if, it commits.
@@ -246,16 +248,14 @@ class AsyncTransaction(BaseTransaction, AbstractAsyncContextManager["AsyncTransa
 class AsyncHalf(BaseHalf):
     """A half message; see AsyncTally.prepare. Decide it once; the first decision is final."""
 
-    def __init__(self, tally: AsyncTally, handle: HalfHandle) -> None:
-        super().__init__(handle)
+    def __init__(self, tally: AsyncTally, handle: HalfHandle, claim: Claim) -> None:
+        super().__init__(handle, claim)
         self._tally = tally
 
     async def commit(self, *, timeout_s: float | None = None) -> None:
         """Make the message visible. Raises AlreadyRolledBack, and OutcomeUnknown after which it may be called again."""
-        self._check_process()
-        await self._tally._drive(_flows.decide(self._handle, True, self._tally._timeout(timeout_s)))
+        await self._tally._drive(self._decide(True, self._tally._timeout(timeout_s)))
 
     async def rollback(self, *, timeout_s: float | None = None) -> None:
         """Make sure that the message is never visible. Raises AlreadyCommitted, and OutcomeUnknown as for commit."""
-        self._check_process()
-        await self._tally._drive(_flows.decide(self._handle, False, self._tally._timeout(timeout_s)))
+        await self._tally._drive(self._decide(False, self._tally._timeout(timeout_s)))

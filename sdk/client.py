@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, overload
 
 from tallymq import _flows
 from tallymq._batcher import HalfHandle
+from tallymq._engine import Claim
 from tallymq._flows import Ask, Flow, Work
 from tallymq._host import Host
 from tallymq._records import outgoing
@@ -92,11 +93,14 @@ class Tally(Registry):
     ) -> Half:
         """Store a half message that you decide yourself; @check says what became of it where you cannot.
 
-        Without a @check for the topic, a client with a checker answers ROLLBACK once this process is gone.
+        No check decides it while this process lives and you hold the Half undecided, however long that takes. Once the
+        process is gone, or the Half was dropped undecided, @check decides; without one for the topic a client of the
+        group with a checker rolls it back. A client with neither leaves that to the others, after its own end.
         """
         self._need_group("prepare()")
         sent = outgoing(topic, body, **options)
-        return Half(self, self._drive(_flows.prepare(sent, self._timeout(timeout_s))))
+        claim = Claim()
+        return Half(self, self._drive(_flows.prepare(sent, self._timeout(timeout_s), claim)), claim)
 
     def transaction(self, connection: object, *, timeout_s: float | None = None) -> Transaction:
         """Open a database transaction whose messages become visible if, and only if, it commits.
@@ -206,16 +210,14 @@ class Transaction(BaseTransaction, AbstractContextManager["Transaction", None]):
 class Half(BaseHalf):
     """A half message; see Tally.prepare. Decide it once; the first decision is final."""
 
-    def __init__(self, tally: Tally, handle: HalfHandle) -> None:
-        super().__init__(handle)
+    def __init__(self, tally: Tally, handle: HalfHandle, claim: Claim) -> None:
+        super().__init__(handle, claim)
         self._tally = tally
 
     def commit(self, *, timeout_s: float | None = None) -> None:
         """Make the message visible. Raises AlreadyRolledBack, and OutcomeUnknown after which it may be called again."""
-        self._check_process()
-        self._tally._drive(_flows.decide(self._handle, True, self._tally._timeout(timeout_s)))
+        self._tally._drive(self._decide(True, self._tally._timeout(timeout_s)))
 
     def rollback(self, *, timeout_s: float | None = None) -> None:
         """Make sure that the message is never visible. Raises AlreadyCommitted, and OutcomeUnknown as for commit."""
-        self._check_process()
-        self._tally._drive(_flows.decide(self._handle, False, self._tally._timeout(timeout_s)))
+        self._tally._drive(self._decide(False, self._tally._timeout(timeout_s)))

@@ -194,14 +194,17 @@ def test_check_code_by_hand_sees_its_message_and_decides(cluster: Cluster, topic
                 return Decision.ROLLBACK
             return Decision.COMMIT if half.attempt >= 2 else Decision.UNKNOWN
 
-        halves = [tally.prepare(topic, {"number": number}, key=str(number)) for number in (1, 2)]
+        ids = [tally.prepare(topic, {"number": number}, key=str(number)).id for number in (1, 2)]
         wait_for(
             "both decided",
             lambda: all(each.decided_by == "check" for each in transactions(cluster, topic)) and len(seen) >= 3,
         )
-        halves[0].commit()
-        halves[1].rollback()
-    assert {half.id for half in seen} == {half.id for half in halves}
+    states = {each.transaction_id.hex(): each.state for each in transactions(cluster, topic)}
+    assert [states[each] for each in ids] == [
+        admin_pb2.TRANSACTION_STATE_COMMITTED,
+        admin_pb2.TRANSACTION_STATE_ROLLED_BACK,
+    ]
+    assert {half.id for half in seen} == set(ids)
     assert {half.key for half in seen} == {"1", "2"}
 
 
