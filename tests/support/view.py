@@ -42,7 +42,10 @@ class SortedView:
 
 
 class Shard:
-    """A view with a log of its own: each call applies one entry at the present time."""
+    """A view with a log of its own: each call applies one entry at the present time.
+
+    `changed` collects the keys that were written or removed, until somebody empties it.
+    """
 
     def __init__(self, now_ms: int = 1_000_000, *, metadata_shard: bool = True) -> None:
         self.view = SortedView()
@@ -50,6 +53,7 @@ class Shard:
         self.index = 0
         self.notices: tuple[Effect, ...] = ()
         self.metadata_shard = metadata_shard
+        self.changed: set[bytes] = set()
 
     def apply(self, *commands: Command) -> tuple[Result, ...]:
         """Apply one entry; return its results. What it announced is in `notices`."""
@@ -57,7 +61,13 @@ class Shard:
         entry = Entry(self.index, self.now_ms, commands)
         results, effects = machine.apply(self.view, entry, metadata_shard=self.metadata_shard)
         self.view.fold(effects)
-        self.notices = tuple(effect for effect in effects if not isinstance(effect, Put | Delete))
+        notices = []
+        for effect in effects:
+            if isinstance(effect, Put | Delete):
+                self.changed.add(effect.key)
+            else:
+                notices.append(effect)
+        self.notices = tuple(notices)
         return results
 
     def do(self, command: Command) -> Result:
