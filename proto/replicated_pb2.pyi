@@ -313,15 +313,17 @@ class ConfirmDelete(_message.Message):
     def __init__(self, name: _Optional[str] = ..., topic_id: _Optional[int] = ..., deletion: _Optional[int] = ...) -> None: ...
 
 class PutGroup(_message.Message):
-    __slots__ = ("name", "attempts_max", "lease_ms", "backoff_ms_min", "backoff_ms_max")
+    __slots__ = ("name", "attempts_max", "lease_ms", "backoff_ms_min", "backoff_ms_max", "new_only")
     NAME_FIELD_NUMBER: _ClassVar[int]
     ATTEMPTS_MAX_FIELD_NUMBER: _ClassVar[int]
     LEASE_MS_FIELD_NUMBER: _ClassVar[int]
     BACKOFF_MS_MIN_FIELD_NUMBER: _ClassVar[int]
     BACKOFF_MS_MAX_FIELD_NUMBER: _ClassVar[int]
+    NEW_ONLY_FIELD_NUMBER: _ClassVar[int]
     name: str
     attempts_max: int
     lease_ms: int
     backoff_ms_min: int
     backoff_ms_max: int
-    def __init__(self, name: _Optional[str] = ..., attempts_max: _Optional[int] = ..., lease_ms: _Optional[int] = ..., backoff_ms_min: _Optional[int] = ..., backoff_ms_max: _Optional[int] = ...) -> None: ...
+    new_only: bool
+    def __init__(self, name: _Optional[str] = ..., attempts_max: _Optional[int] = ..., lease_ms: _Optional[int] = ..., backoff_ms_min: _Optional[int] = ..., backoff_ms_max: _Optional[int] = ..., new_only: _Optional[bool] = ...) -> None: ...

@@ -19,13 +19,15 @@ BACKOFF_MS_MAX_DEFAULT = 300_000
 
 
 def default_group(name: str) -> PutGroup:
-    """Return the command that makes a group with default settings."""
-    return PutGroup(name, ATTEMPTS_MAX_DEFAULT, LEASE_MS_DEFAULT, BACKOFF_MS_MIN_DEFAULT, BACKOFF_MS_MAX_DEFAULT)
+    """Return the command that makes a group with default settings, unless it is there by the time of the command."""
+    return PutGroup(
+        name, ATTEMPTS_MAX_DEFAULT, LEASE_MS_DEFAULT, BACKOFF_MS_MIN_DEFAULT, BACKOFF_MS_MAX_DEFAULT, new_only=True
+    )
 
 
-def put_group(info: GroupInfo) -> PutGroup:
-    """Return the command that gives a shard the settings of `info`."""
-    return PutGroup(info.name, info.attempts_max, info.lease_ms, info.backoff_ms_min, info.backoff_ms_max)
+def put_group(info: GroupInfo, *, new_only: bool = False) -> PutGroup:
+    """Return the command that gives a shard the settings of `info`; `new_only`: unless it has the group already."""
+    return PutGroup(info.name, info.attempts_max, info.lease_ms, info.backoff_ms_min, info.backoff_ms_max, new_only)
 
 
 async def ensure_true_copy(cluster: Cluster, name: str) -> None:
@@ -40,4 +42,4 @@ async def ensure_on_shard(cluster: Cluster, shard: Shard, name: str) -> None:
     await ensure_true_copy(cluster, name)
     if queries.group(shard.view, name) is None:
         known = queries.group(cluster.metadata.view, name)
-        await cluster.require(shard, default_group(name) if known is None else put_group(known))
+        await cluster.require(shard, default_group(name) if known is None else put_group(known, new_only=True))

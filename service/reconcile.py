@@ -148,7 +148,7 @@ class Reconcile:
         metadata = self._cluster.metadata
         for page in self._group_pages(shard):
             unknown = [info for info in page if queries.group(metadata.view, info.name) is None]
-            await self._propose_all([(metadata, put_group(info)) for info in unknown])
+            await self._propose_all([(metadata, put_group(info, new_only=True)) for info in unknown])
 
     async def _propose_all(self, wanted: list[tuple[Shard, Command]]) -> None:
         """Propose a few at a time, so that one round of the log carries many."""

@@ -183,13 +183,17 @@ class DropQueue(Struct, frozen=True, tag=15):
 
 
 class PutGroup(Struct, frozen=True, tag=16):
-    """Any shard: a consumer group with these settings. The metadata shard holds the true copy."""
+    """Any shard: a consumer group with these settings. The metadata shard holds the true copy.
+
+    `new_only`: a group that is there already keeps its settings, whoever gave it those meanwhile.
+    """
 
     name: str
     attempts_max: int
     lease_ms: int
     backoff_ms_min: int
     backoff_ms_max: int
+    new_only: bool = False
 
 
 class ConfirmDelete(Struct, frozen=True, tag=17):

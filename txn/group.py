@@ -19,6 +19,8 @@ def put_group(draft: Draft, command: PutGroup) -> Done:
         counts = draft.get(keys.COUNTS, Counts) or Counts()
         number = counts.group_number_next
         draft.put(keys.COUNTS, replace(counts, group_number_next=number + 1))
+    elif command.new_only:
+        return Done()
     else:
         number = known.number
     wanted = GroupState(number, command.attempts_max, command.lease_ms, command.backoff_ms_min, command.backoff_ms_max)

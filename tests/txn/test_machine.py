@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from tallymq.txn import commands, machine, queries, transaction
+from tallymq.txn.answers import GroupInfo
 from tallymq.txn.commands import (
     CreateTopic,
     Decide,
@@ -147,3 +148,12 @@ def test_replicas_that_apply_the_same_entries_are_the_same() -> None:
         shard.do(Publish(Identity(1, 2, shard.now_ms), "g", "p", (Batch("t", 0, 1, 9, 0, 9, 0),)))
         shard.do(Lease("g", "t", 0, 1, 4, 1000, 0, False))
     assert one.view.items() == other.view.items()
+
+
+def test_a_group_made_only_if_new_leaves_one_that_is_there_as_it_is() -> None:
+    shard = Shard()
+    shard.do(PutGroup("g", 3, 1000, 1000, 8000, new_only=True))
+    shard.do(PutGroup("g", 9, 9000, 9000, 9000, new_only=True))
+    assert queries.group(shard.view, "g") == GroupInfo("g", 3, 1000, 1000, 8000)
+    shard.do(PutGroup("g", 4, 1000, 1000, 8000))
+    assert queries.group(shard.view, "g") == GroupInfo("g", 4, 1000, 1000, 8000)

@@ -53,7 +53,7 @@ COMMANDS = [
     c.RemoveTopic("t", 5),
     c.EnsureQueue("t", 1, 2, 3, 4, 5, 6),
     c.DropQueue("t", 1, 2, 0, 4),
-    c.PutGroup("g", 1, 2, 3, 4),
+    c.PutGroup("g", 1, 2, 3, 4, True),
     c.ConfirmDelete("t", 5, 6),
 ]
 
