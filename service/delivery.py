@@ -14,7 +14,7 @@ from collections.abc import Callable
 from tallymq.proto import frames_pb2
 from tallymq.service.calls import log
 from tallymq.service.cluster import Cluster, Shard
-from tallymq.service.errors import Refused
+from tallymq.service.errors import Refused, from_outcome
 from tallymq.service.groups import ensure_on_shard
 from tallymq.service.metrics import Metrics
 from tallymq.service.slices import are_consecutive, positions_of, visible
@@ -25,7 +25,7 @@ from tallymq.txn.outcomes import Leased, LeasedPiece, Refusal
 
 LEASE_BYTES_MAX = 3 << 20
 RETRY_SECONDS = 0.2
-"""Pause before a lane asks again after an overload, or for a queue that its shard has not made yet."""
+"""Pause before a lane asks again after a refusal, or for a queue that its shard has not made yet."""
 
 
 class Member:
@@ -115,7 +115,7 @@ class Lane:
             self._retry = None
 
     def _can_work(self) -> bool:
-        return self.shard.is_leader and self._has_room() and self._has_something()
+        return self._retry is None and self.shard.is_leader and self._has_room() and self._has_something()
 
     def _has_room(self) -> bool:
         return any(member.has_room for member in self.members)
@@ -155,9 +155,10 @@ class Lane:
             deliveries: list[frames_pb2.Delivery] = []
             try:
                 deliveries = await self._lease(member, reserved)
-            except Refused as refused:
-                if refused.name in ("OVERLOADED", "DISK_FULL", "TOPIC_NOT_READY", "OUTCOME_UNKNOWN"):
-                    self._retry_soon()
+            except Refused:
+                # Before the credit is given back, which wakes lanes: this one pauses, whatever shard it was that
+                # refused (the group may have to be made on another one), and then looks again.
+                self._retry_soon()
                 return
             finally:
                 member.settle(reserved, deliveries)
@@ -181,6 +182,8 @@ class Lane:
         if result is Refusal.UNKNOWN_GROUP:
             await ensure_on_shard(self._cluster, self.shard, self.group)
             result = await self._cluster.ask(self.shard, command)
+        if isinstance(result, Refusal):
+            raise from_outcome(result)
         if not isinstance(result, Leased):
             return []
         deliveries = deliveries_of(self.shard, result.pieces)

@@ -21,7 +21,9 @@ async def test_a_frame_without_a_deadline_is_taken_however_wrong_the_clock_is(
 ) -> None:
     instant.host.now_ms = lambda: now_ms() + log_ahead_ms
     await instant.create_topic(queue_count=1)
-    await instant.messaging.Publish(M.PublishRequest(batches=[batch("transfers", bodies("a"))]), timeout=SECONDS)
+    request = M.PublishRequest(batches=[batch("transfers", bodies("a"))])
+    reply = await instant.messaging.Publish(request, timeout=SECONDS)
+    assert reply.batches[0].visible_count == 1
 
 
 @OFF

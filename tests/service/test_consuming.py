@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import google_crc32c
 import grpc
 
 from tallymq.proto import admin_pb2, messaging_pb2
+from tallymq.raftlog.errors import NotLeader, Overloaded
 from tallymq.service.node import now_ms
-from tallymq.txn.commands import Lease
+from tallymq.txn.commands import Command, Lease
+from tallymq.txn.outcomes import Result
 from tests.service.running import SECONDS, Running, batch, bodies, until
 
 M = messaging_pb2
@@ -285,4 +288,47 @@ async def test_leases_follow_when_the_shard_is_led_here_again(instant: Running) 
     instant.host.lead(number, "node-1")
     await publish(instant, "b")
     assert await subscriber.texts(1) == ["b"]
+    subscriber.stream.cancel()
+
+
+async def test_settings_given_by_an_operator_stand_though_a_consumer_comes_at_the_same_time(node: Running) -> None:
+    await node.create_topic(queue_count=4)
+    names = [f"bank-{number}" for number in range(30)]
+    settings = admin_pb2.GroupSettings(attempts_max=3)
+    await asyncio.gather(
+        *[
+            call
+            for name in names
+            for call in (
+                node.admin.PutGroup(admin_pb2.PutGroupRequest(name=name, settings=settings), timeout=SECONDS),
+                node.messaging.Fetch(fetch(consumer_group=name), timeout=SECONDS),
+            )
+        ]
+    )
+    for name in names:
+        reply = await node.admin.GetGroup(admin_pb2.GetGroupRequest(name=name), timeout=SECONDS)
+        assert reply.group.settings.attempts_max == 3, name
+
+
+async def test_a_refused_lane_pauses_and_then_serves(instant: Running) -> None:
+    route = await instant.create_topic(queue_count=1)
+    await publish(instant, "a")
+    shard = instant.host.shards[route.queue_shards[0]]
+    propose, refused, refuses = shard.propose, [], [True]
+
+    def refuse(command: Command, bodies: Sequence[bytes] = ()) -> asyncio.Future[Result]:
+        if isinstance(command, Lease) and refuses:
+            refused.append(command)
+            raise Overloaded("full") if len(refused) % 2 else NotLeader("")
+        return propose(command, bodies)
+
+    shard.propose = refuse
+    subscriber = await Subscriber(instant).start()
+    await until(lambda: refused)
+    for _ in range(1_000):
+        await asyncio.sleep(0)
+    # Without a pause it would ask again every few turns of the loop.
+    assert len(refused) < 100
+    refuses.clear()
+    assert (await subscriber.read()).delivery.count == 1
     subscriber.stream.cancel()
