@@ -1,4 +1,9 @@
-"""Commits what the database committed, and deletes marker rows once the service has confirmed it: never earlier."""
+"""Commits what the database committed, and deletes marker rows once the service has confirmed it: never earlier.
+
+A producer that dies between the two leaves its marker behind. Old markers are looked at now and then: the service is
+asked what it knows of the transaction, a commit still in doubt is sent, and only one it says is committed is deleted.
+What it does not know (forgotten an hour after the decision, or of another cluster) stays: a row kept does no harm.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +13,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from tallymq._batcher import HalfHandle
+from tallymq._channel import ADMIN
 from tallymq._engine import Engine
+from tallymq._records import message_id_bytes
 from tallymq.databases.checker import Checker
 from tallymq.databases.steps import now_ms
-from tallymq.exceptions import AlreadyRolledBack
+from tallymq.exceptions import AlreadyRolledBack, TallyError, UnknownTransaction
+from tallymq.proto import admin_pb2
 
 log = logging.getLogger("tallymq")
 
@@ -21,7 +29,11 @@ HELD_MAX = 50_000
 """Confirmed markers that wait to be deleted; more are left in the table, where they do no harm but take room."""
 FENCE_KEPT_MS = 7 * 86_400_000
 """A fence must outlive the longest local transaction, or one that comes late could commit after its rollback."""
-FENCE_SWEEP_S = 3_600.0
+SWEEP_S = 600.0
+"""More often than the service forgets decisions, so that markers left behind are seen while it still knows."""
+LEFT_AFTER_MS = 60_000
+"""A marker this old was left behind, or its commit is still under way, which asking does not disturb."""
+ASK_TIMEOUT_S = 5.0
 
 
 class MarkerCleaner:
@@ -31,6 +43,7 @@ class MarkerCleaner:
         self._engine = engine
         self._checker = checker
         self._confirmed: list[str] = []
+        self._swept = ""
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -52,10 +65,8 @@ class MarkerCleaner:
         error = done.exception()
         if isinstance(error, AlreadyRolledBack):
             log.error("Transaction %s is committed in the database but was rolled back in the service", handle.id)
-        elif error is None and self._checker is not None and len(self._confirmed) < HELD_MAX:
-            self._confirmed.append(handle.id)
-            if len(self._confirmed) >= BATCH:
-                self._wake.set()
+        elif error is None and self._checker is not None:
+            self._confirm(handle.id)
 
     async def close(self, timeout_s: float) -> None:
         """Delete what is confirmed, then stop."""
@@ -81,8 +92,9 @@ class MarkerCleaner:
             self._wake.clear()
             await self._delete(checker)
             if loop.time() >= sweep_time:
-                sweep_time = loop.time() + FENCE_SWEEP_S
+                sweep_time = loop.time() + SWEEP_S
                 await self._sweep_fences(checker)
+                await self.sweep_markers(checker)
 
     async def _delete(self, checker: Checker) -> None:
         while self._confirmed:
@@ -94,9 +106,55 @@ class MarkerCleaner:
                 return
             del self._confirmed[: len(chunk)]
 
+    async def sweep_markers(self, checker: Checker, left_after_ms: int = LEFT_AFTER_MS) -> None:
+        """Confirm and delete a page of the markers left behind by producers that died; the next goes on there."""
+        try:
+            page = await checker.old_markers(self._swept, now_ms() - left_after_ms)
+            for identity in page:
+                await self._ask(identity)
+                self._swept = identity
+            if not page:
+                self._swept = ""
+        except TallyError as error:
+            log.info("Old markers cannot be asked about now: %s", error)
+        except Exception as error:  # noqa: BLE001 - whatever a driver raises, it is tried again
+            log.info("Old markers cannot be read now: %s: %s", type(error).__name__, error)
+
+    async def _ask(self, identity: str) -> None:
+        request = admin_pb2.GetTransactionRequest(transaction_id=message_id_bytes(identity))
+        try:
+            reply = await self._engine.call_any(
+                ADMIN + "GetTransaction", request, admin_pb2.GetTransactionReply, ASK_TIMEOUT_S
+            )
+        except UnknownTransaction:
+            return
+        found = reply.transaction
+        if found.producer_group != self._engine.settings.group:
+            # Another group's, in the same database: its own producers look after it.
+            return
+        if found.state == admin_pb2.TRANSACTION_STATE_COMMITTED:
+            self._confirm(identity)
+        elif found.state == admin_pb2.TRANSACTION_STATE_IN_DOUBT and not self._engine.is_open(identity):
+            self.commit_soon([_handle(found, identity)])
+        elif found.state == admin_pb2.TRANSACTION_STATE_ROLLED_BACK:
+            log.error("Transaction %s is committed in the database but was rolled back in the service", identity)
+
+    def _confirm(self, identity: str) -> None:
+        if len(self._confirmed) < HELD_MAX:
+            self._confirmed.append(identity)
+            if len(self._confirmed) >= BATCH:
+                self._wake.set()
+
     @staticmethod
     async def _sweep_fences(checker: Checker) -> None:
         try:
             await checker.delete_fences(now_ms() - FENCE_KEPT_MS)
         except Exception as error:  # noqa: BLE001 - whatever a driver raises, it is tried again
             log.info("Old fences could not be deleted now: %s: %s", type(error).__name__, error)
+
+
+def _handle(found: admin_pb2.Transaction, identity: str) -> HalfHandle:
+    half = found.handle
+    return HalfHandle(
+        identity, half.shard, half.index, half.batch, half.record, half.instance, half.sequence, found.queue
+    )

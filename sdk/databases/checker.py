@@ -76,6 +76,10 @@ class Checker:
             chunk = ids[start : start + schema.IDS_MAX]
             await self.run(lambda _dialect, chunk=chunk: steps.delete_markers(chunk))  # type: ignore[misc]
 
+    async def old_markers(self, after: str, before_ms: int) -> list[str]:
+        """Return a page of ids behind `after` whose commit marker is older than this. Raises the driver's error."""
+        return await self.run(lambda _dialect: steps.old_markers(after, before_ms))
+
     async def delete_fences(self, before_ms: int) -> None:
         """Delete fences made before this time. Raises the driver's error."""
         await self.run(lambda _dialect: steps.delete_fences(before_ms))

@@ -101,6 +101,12 @@ def delete_markers(ids: Sequence[str]) -> tuple[str, list[object]]:
     return f"DELETE FROM tallymq_txn WHERE state = ? AND txn_id IN ({marks})", [COMMITTED, *sorted(ids)]  # noqa: S608 - only "?"
 
 
+def select_old_markers(after: str, before_ms: int) -> tuple[str, list[object]]:
+    """Return the read of at most IDS_MAX markers of commits made before this time, by id and behind `after`."""
+    sql = "SELECT txn_id FROM tallymq_txn WHERE state = ? AND txn_id > ? AND created_ms < ? ORDER BY txn_id LIMIT ?"
+    return sql, [COMMITTED, after, before_ms, IDS_MAX]
+
+
 def delete_fences(before_ms: int) -> tuple[str, list[object]]:
     """Return the statement that takes away fences older than any local transaction can be."""
     return "DELETE FROM tallymq_txn WHERE state = ? AND created_ms < ?", [ABORTED, before_ms]

@@ -92,6 +92,13 @@ def delete_markers(ids: Sequence[str]) -> Plain:
     yield Statement(sql, parameters)
 
 
+def old_markers(after: str, before_ms: int) -> Generator[Statement, Rows, list[str]]:
+    """Return a page of the ids of commits whose marker is older than this and still there."""
+    sql, parameters = schema.select_old_markers(after, before_ms)
+    found = yield Statement(sql, parameters)
+    return [str(row[0]) for row in found.rows]
+
+
 def delete_fences(before_ms: int) -> Plain:
     """Take away fences made before this time."""
     sql, parameters = schema.delete_fences(before_ms)
