@@ -210,7 +210,11 @@ class ShardHandle:
     def _encode(self, proposals: list[Proposal[Caller]]) -> bytes:
         joined = [(proposal.command, proposal.bodies) for proposal in proposals]
         # Joined once here: log and followers then share these bytes.
-        return b"".join(encode_entry(self._stamps.next_ms(), joined))
+        payload = b"".join(encode_entry(self._stamps.next_ms(), joined))
+        if len(payload) > PAYLOAD_BYTES_MAX:
+            # An entry that fits no frame between nodes could never reach a follower, and nothing behind it either.
+            raise ValueError(f"it takes {len(payload)} bytes of an entry, which may have {PAYLOAD_BYTES_MAX}")
+        return payload
 
     def _answer(self, entry: int, outcome: ProposalOutcome) -> None:
         taken = self._appended.pop(entry, None)

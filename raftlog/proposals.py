@@ -97,4 +97,6 @@ def command_bytes(command: Command) -> int:
             _PART_BYTES + (part.commit.bit_length() + part.roll_back.bit_length()) // 8 for part in command.decisions
         )
     parts = (getattr(command, name, ()) for name in ("ranges", "checks", "queue_shards"))
-    return _COMMAND_BYTES + _PART_BYTES * sum(map(len, parts))
+    names = sum(len(leased.topic) for leased in getattr(command, "ranges", ()))
+    reason = getattr(command, "reason", "")
+    return _COMMAND_BYTES + _PART_BYTES * sum(map(len, parts)) + names + len(reason.encode())

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tallymq.raftlog import host_shard
 from tallymq.raftlog.errors import (
     BodyDamaged,
     DirectoryInUse,
@@ -20,7 +21,7 @@ from tallymq.raftlog.host import Host
 from tallymq.raftlog.log import NodeLog
 from tallymq.raftlog.replica import Replica
 from tallymq.txn import queries
-from tallymq.txn.commands import Barrier, Publish, PutGroup
+from tallymq.txn.commands import Barrier, DeleteTopic, Publish, PutGroup
 from tallymq.txn.outcomes import Done, Stored
 from tallymq.txn.types import QueueGrew
 from tests.raftlog.host.traffic import (
@@ -185,6 +186,22 @@ async def test_one_impossible_command_does_not_take_its_round_down(tmp_path: Pat
         with pytest.raises(ValueError, match="cannot be stored"):
             await bad
         assert await asyncio.gather(*good) == [Done()] * 10
+        assert host.shards[0].waiting_bytes == 0
+
+
+async def test_what_would_make_an_entry_too_large_for_a_frame_goes_in_several(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(settings_for(tmp_path)) as host:
+        # Smaller than a real frame, so that few commands show it.
+        monkeypatch.setattr(host_shard, "PAYLOAD_BYTES_MAX", 1_000)
+        before = host.shards[0].applied_index
+        groups = [PutGroup("g" * 200 + str(number), 1, 1, 1, 1) for number in range(8)]
+        assert await asyncio.gather(*[host.shards[0].propose(group) for group in groups]) == [Done()] * 8
+        assert host.shards[0].applied_index >= before + 2
+        too_large = host.shards[0].propose(DeleteTopic("t" * 2_000))
+        with pytest.raises(ValueError, match="cannot be stored"):
+            await too_large
         assert host.shards[0].waiting_bytes == 0
 
 

@@ -1,7 +1,7 @@
 """Many callers become one entry, in order, within bounds."""
 
 from tallymq.raftlog.proposals import COMMANDS_MAX, Proposals, command_bytes
-from tallymq.txn.commands import Barrier, Decide, Decision
+from tallymq.txn.commands import Acknowledge, Barrier, Decide, Decision, LeasedRange, NegativeAcknowledge
 
 SMALL = command_bytes(Barrier())
 
@@ -57,3 +57,9 @@ def test_what_was_not_taken_can_be_withdrawn_and_counts_no_more() -> None:
 def test_large_bit_sets_are_counted() -> None:
     decide = Decide("g", "p", "call", (Decision(1, 0, 1, 1, (1 << 80_000) - 1, 0),))
     assert command_bytes(decide) > 10_000
+
+
+def test_names_and_reasons_are_counted() -> None:
+    ranges = tuple(LeasedRange("t" * 255, 1, 1, 1, 1) for _ in range(1000))
+    assert command_bytes(Acknowledge("g", ranges)) > 255_000
+    assert command_bytes(NegativeAcknowledge("g", (), 0, "r" * 1000, False)) > 1_000
