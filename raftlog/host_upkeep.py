@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Mapping
 
 from tallymq.raftlog.disk import Disk
+from tallymq.raftlog.errors import StoreFull
 from tallymq.raftlog.host_worker import Worker
 from tallymq.raftlog.log import NodeLog
 from tallymq.raftlog.replica import Replica
@@ -19,7 +20,10 @@ LOOK_S = 1.0
 
 
 class Upkeep:
-    """Runs on the loop, blocks in a thread of its own. `on_space(free_bytes)` is told once a second."""
+    """Runs on the loop, blocks in a thread of its own. `on_space(free_bytes)` is told once a second.
+
+    It is told 0 for as long as the store finds no room: the log goes on holding what the store could not take.
+    """
 
     def __init__(
         self,
@@ -43,6 +47,7 @@ class Upkeep:
         self._wanted = asyncio.Event()
         self._flushed_at = asyncio.get_running_loop().time()
         self._flushed_applied = self._applied()
+        self._store_full = False
         self.flushes = 0
 
     def maybe_poke(self) -> None:
@@ -54,10 +59,11 @@ class Upkeep:
         """Look once a second, and at once when poked; ends by being cancelled."""
         try:
             while True:
-                self._on_space(await self._worker.call(self._disk.free_bytes))
+                free_bytes = await self._worker.call(self._disk.free_bytes)
+                self._on_space(0 if self._store_full else free_bytes)
                 self._retry_writes()
                 if self._is_due():
-                    await self.flush()
+                    await self._try_flush()
                 self._wanted.clear()
                 try:
                     async with asyncio.timeout(LOOK_S):
@@ -69,6 +75,16 @@ class Upkeep:
             LOG.exception("upkeep of the store failed")
             self._on_failed(f"the store cannot be kept: {error}")
 
+    async def _try_flush(self) -> None:
+        """Flush; without room, writes are refused from now on until a flush succeeds, and the node lives on."""
+        try:
+            await self.flush()
+        except StoreFull as error:
+            if not self._store_full:
+                LOG.warning("the store could not be flushed, writes are refused until it can: %s", error)
+            self._store_full = True
+            self._on_space(0)
+
     async def flush(self) -> None:
         """Bring everything applied so far onto the disk in the store; the log before it need not be read again."""
         if not self._retry_writes():
@@ -77,6 +93,7 @@ class Upkeep:
         if not self._store.write(self._log.flush_mark(applied)):
             return
         await self._worker.call(self._store.flush)
+        self._store_full = False
         self._flushed_at = asyncio.get_running_loop().time()
         self._flushed_applied = applied
         self.flushes += 1

@@ -86,7 +86,10 @@ class RocksStore:
         return pairs
 
     def write(self, pairs: Iterable[Pair]) -> bool:
-        """Write one batch to memory; False at once, without waiting, where RocksDB would make the caller wait."""
+        """Write one batch to memory; False at once, without waiting, where RocksDB would make the caller wait.
+
+        After a flush that found no room RocksDB takes nothing until it has found some: the caller has to wait, too.
+        """
         batch = WriteBatch(raw_mode=True)
         for key, value in pairs:
             if value is None:
@@ -96,7 +99,7 @@ class RocksStore:
         try:
             self._open().write(batch, self._options)
         except Exception as error:
-            if _STALLED in str(error):
+            if _STALLED in str(error) or _NO_ROOM in str(error):
                 return False
             raise _failure("write", error) from error
         return True
@@ -169,5 +172,5 @@ def _failure(action: str, error: Exception) -> StoreFull | StoreFailed:
     if isinstance(error, StoreFailed | StoreFull):
         return error
     if _NO_ROOM in str(error):
-        return StoreFull(f"The disk is full: the store could not {action}. Free room and start the node again.")
+        return StoreFull(f"The disk is full: the store could not {action}. Free some room.")
     return StoreFailed(f"The store could not {action}: {error}")

@@ -1,9 +1,17 @@
-"""A file system of one's own whose power can be cut: what was synced is there afterwards, the rest is gone."""
+"""A file system of one's own whose power can be cut: what was synced is there afterwards, the rest is gone.
 
+It can be filled to the last byte, too.
+"""
+
+import errno
+import os
 import subprocess
 from pathlib import Path
 
 IMAGE_BYTES = 2 << 30
+BALLAST = "ballast"
+MIB = 1 << 20
+BLOCK = 4096
 
 
 def run(*command: str) -> None:
@@ -37,6 +45,24 @@ class LoopFileSystem:
     def unmount(self) -> None:
         """Takes it off. Whoever uses it must have ended."""
         run("umount", str(self.folder))
+
+    def fill(self) -> None:
+        """Takes all the room there is, until `free`."""
+        with (self.folder / BALLAST).open("wb") as ballast:
+            size = MIB
+            while size >= BLOCK:
+                try:
+                    os.posix_fallocate(ballast.fileno(), ballast.seek(0, os.SEEK_END), size)
+                except OSError as error:
+                    if error.errno != errno.ENOSPC:
+                        raise
+                    size //= 2
+                else:
+                    size *= 2
+
+    def free(self) -> None:
+        """Gives back what `fill` took."""
+        (self.folder / BALLAST).unlink()
 
     def cut_power(self) -> None:
         """From now on nothing reaches the disk, and every call to it fails."""

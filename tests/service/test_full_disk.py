@@ -1,0 +1,108 @@
+"""A disk with no room left: a node says so and refuses writes, and nothing that was stored suffers."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+import pytest
+
+from tallymq.proto import messaging_pb2, messaging_pb2_grpc
+from tests.service.running import batch, bodies, error_info
+from tests.support.filesystem import LoopFileSystem
+from tests.support.nodes import Cluster, Node
+from tests.support.ports import free_port
+from tests.support.waiting import wait_for
+from tests.workloads.publishing import browse_all
+
+pytestmark = pytest.mark.needs_root
+
+TOPIC = "transfers"
+CALL_S = 30.0
+# Rounds of looking at the disk and of flushing while it is full: one each second.
+REFUSALS = 40
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[LoopFileSystem]:
+    with LoopFileSystem(tmp_path / "disk") as made:
+        yield made
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, disk: LoopFileSystem) -> Iterator[Cluster]:
+    """A node on the disk, which brings its store to the disk as often as it can."""
+    with Cluster.create(tmp_path / "cluster", 1, settings={"flush_interval_ms": 100, "segment_bytes": 1 << 20}) as made:
+        node = made.nodes[0]
+        configuration = node.folder / "node.toml"
+        text = configuration.read_text(encoding="utf-8").replace(str(node.data), str(disk.folder / "data"))
+        configuration.write_text(text, encoding="utf-8")
+        yield made
+
+
+def publish(node: Node, text: str) -> str:
+    """Publishes one message; the name of the refusal, or "" if it is stored."""
+    request = messaging_pb2.PublishRequest(batches=[batch(TOPIC, bodies(text), 0, 1)])
+    with grpc.insecure_channel(node.client_address) as channel:
+        try:
+            messaging_pb2_grpc.MessagingStub(channel).Publish(request, timeout=CALL_S)
+        except grpc.RpcError as error:
+            info = error_info(error)
+        else:
+            return ""
+    assert info.metadata["definite"] == "true"
+    return info.reason
+
+
+def test_a_full_disk_at_start_is_one_clear_sentence_and_a_failure(disk: LoopFileSystem) -> None:
+    disk.fill()
+    command = [sys.executable, "-m", "tallymq.service", "--data", str(disk.folder / "data")]
+    command += ["--listen", "127.0.0.1:0", "--listen-metrics", f"127.0.0.1:{free_port()}"]
+    for options in ([], ["--set", "free_bytes_min=0"]):
+        ended = subprocess.run(
+            [*command, *options], cwd=disk.folder.parent, capture_output=True, text=True, timeout=120, check=False
+        )
+        said = [line for line in ended.stderr.splitlines() if line.startswith("tallymqd: ")]
+        assert ended.returncode == 1, ended.stderr
+        assert len(said) == 1, ended.stderr
+        assert "free" in said[0] or "room" in said[0] or "No space" in said[0]
+        assert str(disk.folder) in said[0]
+        assert "Traceback" not in ended.stderr
+        assert ended.stdout == ""
+
+
+@pytest.mark.parametrize("free_bytes_min", [512 << 20, 0])
+def test_a_disk_that_fills_refuses_writes_by_name_reads_go_on_and_room_cures_it(
+    cluster: Cluster, disk: LoopFileSystem, free_bytes_min: int
+) -> None:
+    node = cluster.nodes[0]
+    configuration = node.folder / "node.toml"
+    configuration.write_text(f"free_bytes_min = {free_bytes_min}\n{configuration.read_text()}", encoding="utf-8")
+    cluster.start()
+    cluster.create_topic(TOPIC, 1)
+    stored = []
+
+    def is_refused() -> bool:
+        text = f"message {len(stored)}"
+        reason = publish(node, text)
+        if not reason:
+            stored.append(text.encode())
+        assert reason in ("", "DISK_FULL", "OVERLOADED")
+        return reason == "DISK_FULL"
+
+    assert not is_refused()
+    disk.fill()
+    wait_for("a refusal", is_refused)
+    for _ in range(REFUSALS):
+        assert publish(node, "refused") == "DISK_FULL"
+        assert browse_all(node.client_address, TOPIC, 0) == stored
+    assert node.is_running
+    disk.free()
+    wait_for("a message to be taken", lambda: not is_refused())
+    node.kill()
+    cluster.start()
+    assert browse_all(node.client_address, TOPIC, 0) == stored
+    assert node.stop() == 0
