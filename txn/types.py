@@ -10,7 +10,7 @@ from typing import Protocol
 
 import msgspec
 
-RULES_VERSION = 2
+RULES_VERSION = 1
 """Version of the rules; an entry stamped with a greater one stops the shard rather than being guessed at."""
 
 
