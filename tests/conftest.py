@@ -27,7 +27,7 @@ def missing_for(marker: str) -> str | None:
     if marker == "needs_postgres":
         found = any(Path("/usr/lib/postgresql").glob("*/bin/initdb")) or find_program("initdb")
         return None if found else "needs PostgreSQL"
-    program = {"needs_mariadb": "mariadbd", "needs_go": "go"}[marker]
+    program = {"needs_mariadb": "mariadbd", "needs_eatmydata": "eatmydata", "needs_go": "go"}[marker]
     return None if find_program(program) else f"needs {program}"
 
 

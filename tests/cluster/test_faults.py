@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.load import Options, produce
 from tests.support.filesystem import LoopFileSystem
-from tests.support.nodes import Cluster
+from tests.support.nodes import Cluster, Node
 from tests.support.waiting import wait_for
 from tests.workloads.publishing import Publishing, browse_all, longest_silence
 
@@ -107,12 +107,56 @@ async def test_a_power_cut_of_one_of_three_nodes_loses_nothing_acknowledged(tmp_
         expect_all_there(cluster, load)
 
 
+@pytest.mark.needs_root
+@pytest.mark.needs_eatmydata
+async def test_without_its_syncs_a_power_cut_loses_what_was_acknowledged(tmp_path: Path) -> None:
+    """The control of the two above: they would see a loss."""
+    with LoopFileSystem(tmp_path / "disk") as disk, Cluster.create(tmp_path / "cluster", 1) as cluster:
+        victim = cluster.nodes[0]
+        move_data(victim, disk)
+        victim.environment = {"LD_PRELOAD": "libeatmydata.so"}
+        cluster.start()
+        cluster.create_topic(TOPIC)
+        load = begin(cluster)
+        await load.start()
+        try:
+            await load.until(MESSAGES)
+            disk.cut_power()
+            wait_for("the node to notice that its disk is gone", lambda: not victim.is_running)
+            await load.stop()
+            disk.unmount()
+            disk.mount()
+            victim.start()
+            assert loses_or_refuses(cluster, load)
+        finally:
+            victim.kill()
+
+
+def loses_or_refuses(cluster: Cluster, load: Publishing) -> bool:
+    """Whether the only node, started again, says that something is missing, or serves without it."""
+    victim = cluster.nodes[0]
+    try:
+        victim.wait_ready()
+    except RuntimeError:
+        print(f"\nthe node refused: {victim.tail(1)}")
+        return "tallymqd: " in victim.tail(1)
+    with pytest.raises(AssertionError, match="acknowledged messages are lost") as caught:
+        expect_all_there(cluster, load)
+    print(f"\n{caught.value}")
+    return True
+
+
+def move_data(node: Node, disk: LoopFileSystem) -> None:
+    """Puts the data of a node that was not started yet on this disk."""
+    configuration = node.folder / "node.toml"
+    text = configuration.read_text(encoding="utf-8").replace(str(node.data), str(disk.folder / "data"))
+    configuration.write_text(text, encoding="utf-8")
+
+
 async def cut_power_under_load(cluster: Cluster, disk: LoopFileSystem) -> Publishing:
     """Cuts the power of the first node, whose data lies on this disk, and starts it again."""
     victim = cluster.nodes[0]
-    configuration = victim.folder / "node.toml"
-    text = configuration.read_text(encoding="utf-8").replace(str(victim.data), str(disk.folder / "data"))
-    configuration.write_text(text, encoding="utf-8")
+    move_data(victim, disk)
     cluster.start()
     cluster.create_topic(TOPIC)
     load = begin(cluster)

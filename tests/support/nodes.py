@@ -33,6 +33,7 @@ class Node:
     metrics_port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
     data: Path | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def client_address(self) -> str:
@@ -63,7 +64,7 @@ class Node:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=environment,
+                env={**environment, **self.environment},
             )
 
     def is_ready(self) -> bool:
