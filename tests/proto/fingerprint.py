@@ -1,7 +1,8 @@
-"""What clients out there rely on: every field's number, type and name, every enum value, every call.
+"""What clients, peers and disks out there rely on: every field's number, type and name, every enum value, every call.
 
-`proto/fingerprint.json` records it. A change or a removal breaks clients that exist, so the test refuses it; an
-addition breaks nobody, and is recorded by running this file: `python tests/proto/fingerprint.py`.
+`proto/fingerprint.json` records it. A change or a removal breaks clients that exist, peers of another version or
+what lies on a disk, so the test refuses it; an addition breaks nobody, and is recorded by running this file:
+`python tests/proto/fingerprint.py`.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ from pathlib import Path
 
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor, FileDescriptor, ServiceDescriptor
 
-from tallymq.proto import admin_pb2, messaging_pb2
+from tallymq.proto import admin_pb2, hello_pb2, messaging_pb2, raft_pb2, replicated_pb2
 
 PATH = Path(__file__).resolve().parents[2] / "proto" / "fingerprint.json"
 PUBLIC = (messaging_pb2.DESCRIPTOR, admin_pb2.DESCRIPTOR)
+# On disk, and between nodes of which one is already of the next version.
+BETWEEN_VERSIONS = (replicated_pb2.DESCRIPTOR, raft_pb2.DESCRIPTOR, hello_pb2.DESCRIPTOR)
 PREFIX = "TYPE_"
 TYPES = {
     value: name.removeprefix(PREFIX).lower() for name, value in vars(FieldDescriptor).items() if name.startswith(PREFIX)
@@ -72,7 +75,7 @@ def of_file(file: FileDescriptor) -> Fingerprint:
 def current() -> Fingerprint:
     """The fingerprint of the schema as it is."""
     found: Fingerprint = {}
-    for file in PUBLIC:
+    for file in (*PUBLIC, *BETWEEN_VERSIONS):
         found |= of_file(file)
     return found
 
@@ -97,7 +100,7 @@ def record() -> int:
     now = current()
     changes = broken(recorded(), now) if PATH.exists() else []
     if changes:
-        sys.stderr.write("\n  ".join(("Clients out there would break:", *changes, "")))
+        sys.stderr.write("\n  ".join(("What is out there would break:", *changes, "")))
         return 1
     PATH.write_text(json.dumps(now, indent=1) + "\n", encoding="utf-8")
     return 0

@@ -29,6 +29,7 @@ def test_additions_are_recorded() -> None:
         ("tallymq.v1.Record 5", "string body"),
         ("tallymq.v1.Record 5", "bytes payload"),
         ("tallymq.v1.Record 5", None),
+        ("tallymq.replicated.v1.Entry 3", "int32 stamped_ms"),
         ("tallymq.v1.LeaseResult 2", "LEASE_RESULT_GONE"),
         ("tallymq.v1.ProduceRequest 2", "tallymq.v1.PublishRequest publish"),
         ("tallymq.v1.Messaging Fetch", "(tallymq.v1.FetchRequest) returns (stream tallymq.v1.FetchReply)"),
