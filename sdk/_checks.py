@@ -96,7 +96,10 @@ class Checks:
                 decision: Any = await function(half)
             else:
                 decision = await asyncio.get_running_loop().run_in_executor(self._executor, function, half)
-        except Exception:
+        except asyncio.CancelledError:
+            raise
+        except BaseException:
+            # SystemExit too: it would end our loop.
             log.exception("The check of topic %s raised for %s; it will be asked again", half.topic, half.id)
             return Decision.UNKNOWN
         if not isinstance(decision, Decision):

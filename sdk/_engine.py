@@ -321,6 +321,8 @@ class Engine:
         await self._dispatcher.close()
         for task in list(self._tasks):
             task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.routes.close()
         self.channels.close()
 
 

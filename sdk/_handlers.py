@@ -53,6 +53,10 @@ def wants_database(handler: Handler) -> bool:
     return len(needed) == 2
 
 
+class HandlerLeft(Exception):
+    """A handler raised what is no Exception; its message goes back like any that failed."""
+
+
 class Worker:
     """Handles one message at a time. Its thread and its database connection are its own."""
 
@@ -62,13 +66,38 @@ class Worker:
         self._kept: tuple[Stack, Any] | None = None
 
     async def handle(self, message: Message) -> bool:
-        """Run the handler; False if the inbox says that it was done before. Raises what the handler raises."""
-        if self._thread is not None:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, self._blocking, message)
-        if self._spec.source is None:
-            await self._spec.handler(message)  # type: ignore[misc]
-            return True
-        return await self._async_with_inbox(self._spec.source, message)
+        """Run the handler; False if the inbox says that it was done before. Raises what the handler raises.
+
+        What is no Exception (SystemExit, a cancellation of its own) is raised as HandlerLeft: it would end our loop.
+        """
+        try:
+            if self._thread is not None:
+                return await asyncio.get_running_loop().run_in_executor(self._thread, self._guarded, message)
+            return await self._async(message)
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            raise HandlerLeft("CancelledError") from error
+
+    def _guarded(self, message: Message) -> bool:
+        try:
+            return self._blocking(message)
+        except Exception:
+            raise
+        except BaseException as error:
+            raise HandlerLeft(f"{type(error).__name__}: {error}") from error
+
+    async def _async(self, message: Message) -> bool:
+        try:
+            if self._spec.source is None:
+                await self._spec.handler(message)  # type: ignore[misc]
+                return True
+            return await self._async_with_inbox(self._spec.source, message)
+        except (Exception, asyncio.CancelledError):
+            raise
+        except BaseException as error:
+            raise HandlerLeft(f"{type(error).__name__}: {error}") from error
 
     async def close(self) -> None:
         """Close the connection that was kept."""

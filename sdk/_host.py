@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
+import inspect
 import logging
 import os
 import threading
 import weakref
 from collections.abc import Awaitable, Callable
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from typing import Any, TypeVar
 
 from tallymq._registry import Registry
@@ -33,6 +34,8 @@ class Host:
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
         self._lock = threading.Lock()
+        self._gate = threading.Lock()
+        """Held for a moment by whoever gives the loop work or takes it away: nothing is given to a loop that ends."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._runtime: Runtime | None = None
@@ -45,14 +48,21 @@ class Host:
         return self._wait(self._submit(work(runtime)))
 
     def _submit(self, awaitable: Awaitable[Result]) -> Future[Result]:
-        if self._loop is None:
-            raise ClosedError("The client is closed.")
-        return asyncio.run_coroutine_threadsafe(_as_coroutine(awaitable), self._loop)
+        coroutine = _as_coroutine(awaitable)
+        with self._gate:
+            if self._loop is not None:
+                return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        coroutine.close()
+        if inspect.iscoroutine(awaitable):
+            awaitable.close()
+        raise ClosedError("The client is closed.")
 
     @staticmethod
     def _wait(future: Future[Result]) -> Result:
         try:
             return future.result()
+        except CancelledError:
+            raise ClosedError("The client was closed meanwhile.") from None
         except BaseException:
             # Ctrl-C while waiting: what was asked must not go on unseen.
             future.cancel()
@@ -91,13 +101,17 @@ class Host:
         try:
             loop.run_forever()
         finally:
+            # Whoever asked for something at the last moment waits for an answer.
+            loop.run_until_complete(_end_tasks())
             loop.close()
 
     def _stop(self) -> None:
-        if self._loop is not None and self._thread is not None:
-            self._loop.call_soon_threadsafe(self._loop.stop)
+        with self._gate:
+            loop, self._loop = self._loop, None
+        if loop is not None and self._thread is not None:
+            loop.call_soon_threadsafe(loop.stop)
             self._thread.join()
-        self._loop = self._thread = self._runtime = None
+        self._thread = self._runtime = None
 
     @property
     def started(self) -> bool:
@@ -115,6 +129,7 @@ class Host:
     def forked(self) -> None:
         """In the child: begin anew when next used. The parent's thread does not exist here, its lock may be held."""
         self._lock = threading.Lock()
+        self._gate = threading.Lock()
         if self._runtime is not None:
             self._runtime.engine.channels.abandon()
             _abandoned.append((self._runtime, self._loop))
@@ -128,6 +143,13 @@ def watch_fork(holder: object) -> None:
 
 async def _as_coroutine(awaitable: Awaitable[Result]) -> Result:
     return await awaitable
+
+
+async def _end_tasks() -> None:
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _after_fork() -> None:

@@ -93,6 +93,12 @@ class Routes:
             self._asking = asyncio.create_task(self._refresh())
             self._asking.add_done_callback(lambda task: task.cancelled() or task.exception())
 
+    async def close(self) -> None:
+        """Ask no more."""
+        if self._asking is not None:
+            self._asking.cancel()
+            await asyncio.gather(self._asking, return_exceptions=True)
+
     async def _refresh(self) -> None:
         problem: TallyError = Unavailable("No node could be reached.")
         names = list(dict.fromkeys([*self._wanted, *self.topics]))[:TOPICS_MAX]

@@ -124,6 +124,27 @@ async def test_with_asyncpg_and_a_pool(cluster: Cluster, topic: str, postgres: P
                 assert await connection.fetchval(left) == 0
 
 
+def test_with_a_pool_of_psycopg(cluster: Cluster, topic: str, postgres: Postgres, mariadb: MariaDb) -> None:
+    pools = pytest.importorskip("psycopg_pool")
+    before = sum_of(postgres, mariadb)
+    left = "SELECT count(*) FROM tallymq_txn WHERE state = 1"
+    with pools.ConnectionPool(postgres.url, min_size=1, max_size=2, open=True) as pool:
+        with Tally(cluster.url, group="psp", checker=pool) as tally:
+            with pool.connection() as connection, tally.transaction(connection) as tx:
+                connection.execute("UPDATE account SET balance = balance - 1")
+                tx.publish(topic, b"")
+            with postgres.connect() as outside:
+                wait_for("markers deleted", lambda: outside.execute(left).fetchone() == (0,))
+            # Left undecided: the check takes a connection of the pool, and gives it back as the pool was told.
+            identity = tally.prepare(topic, b"").id
+            fence = "SELECT state FROM tallymq_txn WHERE txn_id = %s"
+            with postgres.connect() as outside:
+                wait_for("fenced", lambda: outside.execute(fence, [identity]).fetchone() == (2,))
+        with pool.connection() as one, pool.connection() as two:
+            assert (one.autocommit, two.autocommit) == (False, False)
+    assert sum_of(postgres, mariadb) == (before[0] - 1, before[1])
+
+
 async def test_with_async_psycopg(cluster: Cluster, topic: str, postgres: Postgres, mariadb: MariaDb) -> None:
     before = sum_of(postgres, mariadb)
     connect = psycopg.AsyncConnection.connect
