@@ -8,7 +8,7 @@ from typing import TypeVar, cast
 import msgspec
 
 from tallymq.txn import keys
-from tallymq.txn.state import MARK
+from tallymq.txn.state import MARK, Counts
 from tallymq.txn.types import (
     ChecksDue,
     Delete,
@@ -63,6 +63,14 @@ class Draft:
         value = None if stored is None else decode(stored, kind)
         self._values[key] = value
         return value
+
+    def counts(self) -> Counts:
+        """Return the numbers of the whole shard, also of one that has none yet."""
+        return self.get(keys.COUNTS, Counts) or Counts()
+
+    def put_counts(self, counts: Counts) -> None:
+        """Set the numbers of the whole shard."""
+        self.put(keys.COUNTS, counts)
 
     def put(self, key: bytes, value: Struct) -> None:
         """Set the value of `key`."""
@@ -126,3 +134,8 @@ class Draft:
         if self._timer_ms:
             effects.append(TimersDue(self._timer_ms))
         return tuple(effects)
+
+
+def reading(view: View) -> Draft:
+    """Return a draft for questions that change nothing."""
+    return Draft(view, 0, 0, metadata_shard=False)

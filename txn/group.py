@@ -8,7 +8,7 @@ from tallymq.txn import keys
 from tallymq.txn.commands import PutGroup
 from tallymq.txn.draft import Draft
 from tallymq.txn.outcomes import Done
-from tallymq.txn.state import Counts, GroupState
+from tallymq.txn.state import GroupState
 
 
 def put_group(draft: Draft, command: PutGroup) -> Done:
@@ -16,9 +16,9 @@ def put_group(draft: Draft, command: PutGroup) -> Done:
     key = keys.group_key(command.name)
     known = draft.get(key, GroupState)
     if known is None:
-        counts = draft.get(keys.COUNTS, Counts) or Counts()
+        counts = draft.counts()
         number = counts.group_number_next
-        draft.put(keys.COUNTS, replace(counts, group_number_next=number + 1))
+        draft.put_counts(replace(counts, group_number_next=number + 1))
     elif command.new_only:
         return Done()
     else:

@@ -28,7 +28,16 @@ COUNTS = b"Z"
 TOPICS = b"T"
 GROUPS = b"G"
 QUEUES = b"Q"
+ENTRIES = b"E"
+DELAYED = b"Y"
+CURSORS = b"C"
+PIECES = b"P"
+WAITING = b"V"
+DEAD_LETTERS = b"D"
+FRAMES = b"F"
 HALVES = b"H"
+TIMES = b"W"
+DECISIONS = b"R"
 IN_DOUBT = b"U"
 CHECKS = b"K"
 TIMERS = b"X"
@@ -65,7 +74,7 @@ def group_key(name: str) -> bytes:
 def queue_key(topic: str, queue: int) -> bytes:
     """Return the key of a queue that this shard owns."""
     name = topic.encode()
-    return b"Q%b%b%b" % (len(name).to_bytes(4, "big"), name, queue.to_bytes(4, "big"))
+    return b"%b%b%b%b" % (QUEUES, len(name).to_bytes(4, "big"), name, queue.to_bytes(4, "big"))
 
 
 def queue_name(key: bytes) -> tuple[str, int]:
@@ -85,32 +94,32 @@ def seat_of(topic_id: int, queue: int, group_number: int) -> bytes:
 
 def entry_key(place: bytes, last_offset: int) -> bytes:
     """Queue entry by its last offset: the first key at or above an offset is the entry that holds it."""
-    return b"E" + place + _DUE.pack(last_offset)
+    return ENTRIES + place + _DUE.pack(last_offset)
 
 
 def delayed_key(place: bytes, due_ms: int, index: int, batch: int) -> bytes:
     """Records of one batch that become visible at one time."""
-    return b"Y" + place + _DELAYED.pack(due_ms, index, batch)
+    return DELAYED + place + _DELAYED.pack(due_ms, index, batch)
 
 
 def cursor_key(seat: bytes) -> bytes:
     """Where a group stands on a queue."""
-    return b"C" + seat
+    return CURSORS + seat
 
 
 def piece_key(seat: bytes, last_offset: int) -> bytes:
     """Outstanding messages of a group, by the last offset of the piece."""
-    return b"P" + seat + _DUE.pack(last_offset)
+    return PIECES + seat + _DUE.pack(last_offset)
 
 
 def waiting_key(seat: bytes, due_ms: int, last_offset: int) -> bytes:
     """A piece that waits for its next attempt, by the time it is due."""
-    return b"V" + seat + _WAITING.pack(due_ms, last_offset)
+    return WAITING + seat + _WAITING.pack(due_ms, last_offset)
 
 
 def dead_key(seat: bytes, last_offset: int) -> bytes:
     """Dead letters of a group out of one batch, by the last offset."""
-    return b"D" + seat + _DUE.pack(last_offset)
+    return DEAD_LETTERS + seat + _DUE.pack(last_offset)
 
 
 def half_key(index: int, batch: int) -> bytes:
@@ -131,17 +140,17 @@ def in_doubt_key(index: int, batch: int) -> bytes:
 
 def times_key(index: int, batch: int) -> bytes:
     """Delivery times of a half batch; apart, because they never change and may be long."""
-    return b"W" + _HALF.pack(index, batch)
+    return TIMES + _HALF.pack(index, batch)
 
 
 def decision_key(index: int, batch: int, number: int) -> bytes:
     """Who decided what of a half batch, in order; apart, because a batch may be decided record by record."""
-    return b"R" + _DECISION.pack(index, batch, number)
+    return DECISIONS + _DECISION.pack(index, batch, number)
 
 
 def frame_key(instance: int, sequence: int) -> bytes:
     """Return the key of a stored frame by its identity."""
-    return b"F" + _HALF.pack(instance, sequence)
+    return FRAMES + _HALF.pack(instance, sequence)
 
 
 def check_key(due_ms: int, index: int, batch: int) -> bytes:

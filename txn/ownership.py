@@ -15,11 +15,15 @@ from tallymq.txn.commands import DropQueue, EnsureQueue
 from tallymq.txn.draft import Draft, S
 from tallymq.txn.outcomes import Done, QueueDropped, Refusal
 from tallymq.txn.piece import delete_piece
-from tallymq.txn.state import Counts, CursorState, DeadState, DelayedState, PieceState, QueueEntry, QueueState
+from tallymq.txn.state import CursorState, DeadState, DelayedState, PieceState, QueueEntry, QueueState
 from tallymq.txn.transaction import append_visible
 from tallymq.txn.types import Struct
 
-_PLAIN: tuple[tuple[bytes, type[Struct]], ...] = ((b"C", CursorState), (b"D", DeadState), (b"E", QueueEntry))
+_PLAIN: tuple[tuple[bytes, type[Struct]], ...] = (
+    (keys.CURSORS, CursorState),
+    (keys.DEAD_LETTERS, DeadState),
+    (keys.ENTRIES, QueueEntry),
+)
 """What lies on a queue with no timer of its own."""
 
 
@@ -78,23 +82,22 @@ def drop(draft: Draft, command: DropQueue) -> QueueDropped | Refusal:
 
 
 def _is_behind(draft: Draft, command: EnsureQueue | DropQueue) -> bool:
-    counts = draft.get(keys.COUNTS, Counts)
-    return counts is not None and command.metadata_index < counts.metadata_index
+    return command.metadata_index < draft.counts().metadata_index
 
 
 def _follow(draft: Draft, command: EnsureQueue | DropQueue) -> None:
-    counts = draft.get(keys.COUNTS, Counts) or Counts()
+    counts = draft.counts()
     if command.metadata_index > counts.metadata_index:
-        draft.put(keys.COUNTS, replace(counts, metadata_index=command.metadata_index))
+        draft.put_counts(replace(counts, metadata_index=command.metadata_index))
 
 
 def _drop_keys(draft: Draft, place: bytes, limit: int) -> bool:
     """Remove at most `limit` things that lie on a queue; return whether none is left."""
-    pieces = _lying_on(draft, b"P" + place, limit, PieceState)
+    pieces = _lying_on(draft, keys.PIECES + place, limit, PieceState)
     for key, piece in pieces:
         delete_piece(draft, key[1:21], keys.number_at(key, -8), piece)
     limit -= len(pieces)
-    delayed = _lying_on(draft, b"Y" + place, limit, DelayedState)
+    delayed = _lying_on(draft, keys.DELAYED + place, limit, DelayedState)
     for key, _ in delayed:
         due_ms, (index, batch) = keys.number_at(key, 13), keys.half_name(key)
         draft.delete(key)

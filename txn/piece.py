@@ -125,10 +125,9 @@ def retry_or_bury(
     return replace(cursor, waiting=cursor.waiting + count)
 
 
-def bury(draft: Draft, seat: bytes, piece: PieceState, outstanding: int, reason: str) -> int:
-    """Put messages among the dead letters, by reference; return how many keys that took."""
+def bury(draft: Draft, seat: bytes, piece: PieceState, outstanding: int, reason: str) -> None:
+    """Put messages among the dead letters, by reference."""
     first_offset, last_offset, outstanding = span(piece.first_offset, outstanding)
-    made = 0
     for entry in entries_at(draft, seat[:12], first_offset):
         if entry.first_offset > last_offset:
             break
@@ -140,5 +139,3 @@ def bury(draft: Draft, seat: bytes, piece: PieceState, outstanding: int, reason:
         dead_first, dead_last, here = span(first_offset, here)
         dead = DeadState(dead_first, bits.pack(here), piece.attempt, reason, draft.stamped_ms, entry)
         draft.put(keys.dead_key(seat, dead_last), dead)
-        made += 1
-    return made

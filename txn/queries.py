@@ -5,14 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tallymq.txn import bits, keys
-from tallymq.txn.answers import (
-    DeadLetterInfo,
-    GroupInfo,
-    GroupQueueInfo,
-    QueueInfo,
-    TopicInfo,
-)
-from tallymq.txn.draft import Draft
+from tallymq.txn.answers import DeadLetterInfo, GroupInfo, GroupQueueInfo, QueueInfo, TopicInfo
+from tallymq.txn.draft import Draft, reading
 from tallymq.txn.lease import Room, next_due_ms, read_pieces
 from tallymq.txn.outcomes import LeasedPiece
 from tallymq.txn.queries_transactions import (
@@ -24,7 +18,7 @@ from tallymq.txn.queries_transactions import (
     next_check_ms,
     transaction,
 )
-from tallymq.txn.state import Counts, CursorState, DeadState, GroupState, PieceState, QueueState, TopicState
+from tallymq.txn.state import CursorState, DeadState, GroupState, PieceState, QueueState, TopicState
 from tallymq.txn.timer import next_timer_ms as _next_timer_ms
 from tallymq.txn.types import View
 
@@ -52,20 +46,16 @@ __all__ = [
 ]
 
 
-def _reading(view: View) -> Draft:
-    return Draft(view, 0, 0, metadata_shard=False)
-
-
 def topic(view: View, name: str) -> TopicInfo | None:
     """Return a topic of the metadata shard."""
-    state = _reading(view).get(keys.topic_key(name), TopicState)
+    state = reading(view).get(keys.topic_key(name), TopicState)
     return None if state is None else _topic_info(name, state)
 
 
 def topics(view: View, after: str, limit: int) -> list[TopicInfo]:
     """Return at most `limit` topics whose names follow `after`, by name."""
     start = keys.topic_key(after) + b"\0"
-    pairs = _reading(view).range(start, keys.end_of(keys.TOPICS), limit, TopicState)
+    pairs = reading(view).range(start, keys.end_of(keys.TOPICS), limit, TopicState)
     return [_topic_info(key[1:].decode(), state) for key, state in pairs]
 
 
@@ -84,8 +74,7 @@ def _topic_info(name: str, state: TopicState) -> TopicInfo:
 
 def metadata_index(view: View) -> int:
     """Return by which index of the metadata shard this shard's queues were last decided about; it only grows."""
-    counts = _reading(view).get(keys.COUNTS, Counts)
-    return 0 if counts is None else counts.metadata_index
+    return reading(view).counts().metadata_index
 
 
 def is_settled(view: View, topic: str, topic_id: int, queue: int, deletion: int) -> bool:
@@ -93,21 +82,21 @@ def is_settled(view: View, topic: str, topic_id: int, queue: int, deletion: int)
 
     It takes nothing new or is not there, and nobody who has not heard of the deletion may open or make it.
     """
-    state = _reading(view).get(keys.queue_key(topic, queue), QueueState)
+    state = reading(view).get(keys.queue_key(topic, queue), QueueState)
     is_open = state is not None and state.topic_id == topic_id and not state.dropping
     return not is_open and metadata_index(view) >= deletion
 
 
 def group(view: View, name: str) -> GroupInfo | None:
     """Return a consumer group as this shard knows it."""
-    state = _reading(view).get(keys.group_key(name), GroupState)
+    state = reading(view).get(keys.group_key(name), GroupState)
     return None if state is None else _group_info(name, state)
 
 
 def groups(view: View, after: str, limit: int) -> list[GroupInfo]:
     """Return at most `limit` groups whose names follow `after`, by name."""
     start = keys.group_key(after) + b"\0"
-    pairs = _reading(view).range(start, keys.end_of(keys.GROUPS), limit, GroupState)
+    pairs = reading(view).range(start, keys.end_of(keys.GROUPS), limit, GroupState)
     return [_group_info(key[1:].decode(), state) for key, state in pairs]
 
 
@@ -117,14 +106,14 @@ def _group_info(name: str, state: GroupState) -> GroupInfo:
 
 def queue(view: View, topic: str, queue: int) -> QueueInfo | None:
     """Return a queue that this shard owns."""
-    state = _reading(view).get(keys.queue_key(topic, queue), QueueState)
+    state = reading(view).get(keys.queue_key(topic, queue), QueueState)
     return None if state is None else _queue_info(topic, queue, state)
 
 
 def queues(view: View, after_topic: str, after_queue: int, limit: int) -> list[QueueInfo]:
     """Return at most `limit` queues behind that one (an empty topic: from the first), shorter names first."""
     start = keys.queue_key(after_topic, after_queue) + b"\0" if after_topic else keys.QUEUES
-    pairs = _reading(view).range(start, keys.end_of(keys.QUEUES), limit, QueueState)
+    pairs = reading(view).range(start, keys.end_of(keys.QUEUES), limit, QueueState)
     return [_queue_info(*keys.queue_name(key), state) for key, state in pairs]
 
 
@@ -155,7 +144,7 @@ def _seat(draft: Draft, group: str, topic: str, queue: int) -> bytes | None:
 
 def group_queue(view: View, group: str, topic: str, queue: int) -> GroupQueueInfo | None:
     """Return where a group stands on a queue; None before its first lease there."""
-    draft = _reading(view)
+    draft = reading(view)
     seat = _seat(draft, group, topic, queue)
     cursor = draft.get(keys.cursor_key(seat), CursorState) if seat is not None else None
     if seat is None or cursor is None:
@@ -177,14 +166,14 @@ def group_queue(view: View, group: str, topic: str, queue: int) -> GroupQueueInf
 
 def group_next_due_ms(view: View, group: str, topic: str, queue: int) -> int:
     """Return when the next redelivery is due, 0 if none waits."""
-    draft = _reading(view)
+    draft = reading(view)
     seat = _seat(draft, group, topic, queue)
     return 0 if seat is None else next_due_ms(draft, seat)
 
 
 def dead_letters(view: View, group: str, topic: str, queue: int, after_offset: int, limit: int) -> list[DeadLetterInfo]:
     """Return at most `limit` dead letters with offsets above `after_offset` (-1: from the first), by offset."""
-    draft = _reading(view)
+    draft = reading(view)
     seat = _seat(draft, group, topic, queue)
     if seat is None:
         return []
@@ -220,7 +209,7 @@ def _letters(topic: str, queue: int, dead: DeadState) -> Iterator[DeadLetterInfo
 
 def browse(view: View, topic: str, queue: int, offset: int, records_max: int) -> list[LeasedPiece]:
     """Return at most `records_max` visible messages from `offset` on, as if leased, with attempt and lease 0."""
-    draft = _reading(view)
+    draft = reading(view)
     state = draft.get(keys.queue_key(topic, queue), QueueState)
     if state is None:
         return []
@@ -236,4 +225,4 @@ def browse(view: View, topic: str, queue: int, offset: int, records_max: int) ->
 
 def next_timer_ms(view: View) -> int:
     """Return when the next Expire is wanted, 0 if no timer is set."""
-    return _next_timer_ms(_reading(view))
+    return _next_timer_ms(reading(view))

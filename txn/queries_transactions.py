@@ -5,14 +5,10 @@ from __future__ import annotations
 from tallymq.txn import keys
 from tallymq.txn.answers import DecisionInfo, HalfInfo, MessageInfo
 from tallymq.txn.bits import unpack
-from tallymq.txn.draft import Draft
-from tallymq.txn.state import Counts, DecisionState, FrameState, HalfState, Mark
+from tallymq.txn.draft import Draft, reading
+from tallymq.txn.state import DecisionState, FrameState, HalfState, Mark
 from tallymq.txn.transaction import states_of
 from tallymq.txn.types import TransactionState, View
-
-
-def _reading(view: View) -> Draft:
-    return Draft(view, 0, 0, metadata_shard=False)
 
 
 def _info(draft: Draft, state: HalfState, *, with_decisions: bool) -> HalfInfo:
@@ -47,14 +43,14 @@ def _info(draft: Draft, state: HalfState, *, with_decisions: bool) -> HalfInfo:
 
 def half(view: View, index: int, batch: int) -> HalfInfo | None:
     """Return a half batch, unless it is forgotten or never was."""
-    draft = _reading(view)
+    draft = reading(view)
     state = draft.get(keys.half_key(index, batch), HalfState)
     return None if state is None else _info(draft, state, with_decisions=True)
 
 
 def checks_due(view: View, now_ms: int, limit: int) -> list[HalfInfo]:
     """Return at most `limit` half batches whose check is due, longest due first."""
-    draft = _reading(view)
+    draft = reading(view)
     due = draft.range(keys.CHECKS, keys.due_before(keys.CHECKS, now_ms), limit, Mark)
     found = []
     for key, _ in due:
@@ -66,13 +62,13 @@ def checks_due(view: View, now_ms: int, limit: int) -> list[HalfInfo]:
 
 def next_check_ms(view: View) -> int:
     """Return when the next check is due, 0 if nothing is in doubt."""
-    first = _reading(view).range(keys.CHECKS, keys.end_of(keys.CHECKS), 1, Mark)
+    first = reading(view).range(keys.CHECKS, keys.end_of(keys.CHECKS), 1, Mark)
     return keys.number_at(first[0][0], 1) if first else 0
 
 
 def halves(view: View, after: tuple[int, int], in_doubt_only: bool, limit: int) -> list[HalfInfo]:
     """Return at most `limit` half batches behind (index, batch) `after` ((0, 0): from the first), oldest first."""
-    draft = _reading(view)
+    draft = reading(view)
     if in_doubt_only:
         start = keys.in_doubt_key(*after) + b"\0"
         marks = draft.range(start, keys.end_of(keys.IN_DOUBT), limit, Mark)
@@ -85,15 +81,14 @@ def halves(view: View, after: tuple[int, int], in_doubt_only: bool, limit: int) 
 
 def in_doubt_total(view: View) -> int:
     """Return how many transactions of the shard are in doubt."""
-    counts = _reading(view).get(keys.COUNTS, Counts)
-    return 0 if counts is None else counts.in_doubt
+    return reading(view).counts().in_doubt
 
 
 def message(view: View, message_id: bytes) -> MessageInfo | None:
     """Return where a message is by its id of 16 bytes, while its frame is remembered."""
     if len(message_id) != 16:
         return None
-    draft = _reading(view)
+    draft = reading(view)
     instance = int.from_bytes(message_id[:8], "big")
     sequence = int.from_bytes(message_id[8:12], "big")
     position = int.from_bytes(message_id[12:], "big")

@@ -5,8 +5,6 @@ Rule 7: a timer does what is due now, if it still is; done again, it does nothin
 
 from __future__ import annotations
 
-from msgspec.structs import replace
-
 from tallymq.txn import bits, frame, keys, queue, transaction
 from tallymq.txn.commands import Expire
 from tallymq.txn.draft import Draft
@@ -70,4 +68,4 @@ def _end_piece(draft: Draft, due_ms: int, rest: bytes) -> None:
     cursor = retry_or_bury(
         draft, group, seat, cursor, piece, outstanding, due_ms=0, reason=LEASE_ENDED, dead_letter=False
     )
-    draft.put(keys.cursor_key(seat), replace(cursor))
+    draft.put(keys.cursor_key(seat), cursor)

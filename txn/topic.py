@@ -13,7 +13,7 @@ from tallymq.txn import keys
 from tallymq.txn.commands import ConfirmDelete, CreateTopic, DeleteTopic, RemoveTopic, UndeleteTopic
 from tallymq.txn.draft import Draft
 from tallymq.txn.outcomes import Done, Refusal, TopicMade
-from tallymq.txn.state import Counts, TopicState
+from tallymq.txn.state import TopicState
 
 
 def create(draft: Draft, command: CreateTopic) -> TopicMade | Refusal:
@@ -28,8 +28,8 @@ def create(draft: Draft, command: CreateTopic) -> TopicMade | Refusal:
         if len(known.queue_shards) != len(command.queue_shards):
             return Refusal.TOPIC_EXISTS
         return TopicMade(known.topic_id, repeated=True)
-    counts = draft.get(keys.COUNTS, Counts) or Counts()
-    draft.put(keys.COUNTS, replace(counts, topic_id_next=counts.topic_id_next + 1))
+    counts = draft.counts()
+    draft.put_counts(replace(counts, topic_id_next=counts.topic_id_next + 1))
     draft.put(
         key,
         TopicState(counts.topic_id_next, command.queue_shards, command.retention_ms, command.retention_bytes),

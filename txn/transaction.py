@@ -14,14 +14,7 @@ from tallymq.txn import bits, frame, keys, queue
 from tallymq.txn.commands import Decide, Decision, Prepare, RecordChecks
 from tallymq.txn.draft import Draft
 from tallymq.txn.outcomes import Decided, DecisionOutcome, Done, Prepared, Refusal
-from tallymq.txn.state import (
-    MARK,
-    Counts,
-    DecisionState,
-    FrameBatch,
-    HalfState,
-    TimesState,
-)
+from tallymq.txn.state import MARK, DecisionState, FrameBatch, HalfState, TimesState
 from tallymq.txn.types import TransactionState
 
 
@@ -96,8 +89,8 @@ def _store_in_doubt(draft: Draft, half: HalfState) -> None:
 
 
 def _count_in_doubt(draft: Draft, change: int) -> None:
-    counts = draft.get(keys.COUNTS, Counts) or Counts()
-    draft.put(keys.COUNTS, replace(counts, in_doubt=counts.in_doubt + change))
+    counts = draft.counts()
+    draft.put_counts(replace(counts, in_doubt=counts.in_doubt + change))
 
 
 def decide(draft: Draft, command: Decide) -> Decided:
