@@ -44,7 +44,7 @@ class Draft:
     def __init__(self, view: View, index: int, stamped_ms: int, *, metadata_shard: bool) -> None:
         self.index = index
         self.stamped_ms = stamped_ms
-        self.metadata_shard = metadata_shard
+        self._metadata_shard = metadata_shard
         self.visible: dict[bytes, int] = {}
         self._view = view
         self._values: dict[bytes, Struct | None] = {}
@@ -109,7 +109,7 @@ class Draft:
 
     def metadata_changed(self) -> None:
         """Note that topics or groups changed."""
-        self._metadata_changed = self._metadata_changed or self.metadata_shard
+        self._metadata_changed = self._metadata_changed or self._metadata_shard
 
     def check_set(self, due_ms: int) -> None:
         """Note that a check was set for `due_ms`."""

@@ -28,12 +28,16 @@ from tallymq.txn.commands import (
     UndeleteTopic,
 )
 from tallymq.txn.draft import Draft
-from tallymq.txn.outcomes import Done, Result
+from tallymq.txn.outcomes import Done, Refusal, Result
 from tallymq.txn.types import Effect, View
 
 
 def _barrier(draft: Draft, command: Barrier) -> Done:
     return Done()
+
+
+def _refuse(draft: Draft, command: Any) -> Refusal:  # noqa: ANN401 - any command of the metadata shard
+    return Refusal.NOT_METADATA_SHARD
 
 
 _FRAMES: dict[type[Any], Callable[[Draft, Any, int], Result]] = {
@@ -50,14 +54,17 @@ _COMMANDS: dict[type[Any], Callable[[Draft, Any], Result]] = {
     NegativeAcknowledge: acknowledgement.negative_acknowledge,
     Extend: acknowledgement.extend,
     Expire: timer.expire,
+    EnsureQueue: ownership.ensure,
+    DropQueue: ownership.drop,
+    PutGroup: group.put_group,
+}
+
+_METADATA_COMMANDS: dict[type[Any], Callable[[Draft, Any], Result]] = {
     CreateTopic: topic.create,
     DeleteTopic: topic.delete,
     UndeleteTopic: topic.undelete,
     ConfirmDelete: topic.confirm,
     RemoveTopic: topic.remove,
-    EnsureQueue: ownership.ensure,
-    DropQueue: ownership.drop,
-    PutGroup: group.put_group,
 }
 
 
@@ -82,6 +89,9 @@ def apply(view: View, entry: Entry, *, metadata_shard: bool = True) -> tuple[tup
             batch_next += len(command.batches)  # type: ignore[union-attr]
         elif kind in _COMMANDS:
             results.append(_COMMANDS[kind](draft, command))
+        elif kind in _METADATA_COMMANDS:
+            rule = _METADATA_COMMANDS[kind] if metadata_shard else _refuse
+            results.append(rule(draft, command))
         else:
             raise UnknownCommandError(f"no rule for {kind.__name__}")
     transaction.append_visible(draft)

@@ -1,4 +1,6 @@
-"""Topics, known to the metadata shard only. A topic's number is never used again, nor is anything stored under it.
+"""Topics, known to the metadata shard only: the machine refuses these commands elsewhere.
+
+A topic's number is never used again, nor is anything stored under it.
 
 Rule 8: a name is free only when every queue of the topic before it is dropped. A deletion is in two phases, ordered by
 this shard's log: while its queues are being marked it may be taken back; once all of them are it is confirmed, which is
@@ -18,8 +20,6 @@ from tallymq.txn.state import TopicState
 
 def create(draft: Draft, command: CreateTopic) -> TopicMade | Refusal:
     """Make a topic; making it again with as many queues changes nothing."""
-    if not draft.metadata_shard:
-        return Refusal.NOT_METADATA_SHARD
     key = keys.topic_key(command.name)
     known = draft.get(key, TopicState)
     if known is not None:
@@ -40,8 +40,6 @@ def create(draft: Draft, command: CreateTopic) -> TopicMade | Refusal:
 
 def delete(draft: Draft, command: DeleteTopic) -> Done | Refusal:
     """Mark a topic as being deleted."""
-    if not draft.metadata_shard:
-        return Refusal.NOT_METADATA_SHARD
     key = keys.topic_key(command.name)
     known = draft.get(key, TopicState)
     if known is None:
@@ -54,8 +52,6 @@ def delete(draft: Draft, command: DeleteTopic) -> Done | Refusal:
 
 def undelete(draft: Draft, command: UndeleteTopic) -> Done | Refusal:
     """Take a deletion back, unless it is confirmed."""
-    if not draft.metadata_shard:
-        return Refusal.NOT_METADATA_SHARD
     key = keys.topic_key(command.name)
     known = draft.get(key, TopicState)
     if known is None or known.topic_id != command.topic_id:
@@ -70,8 +66,6 @@ def undelete(draft: Draft, command: UndeleteTopic) -> Done | Refusal:
 
 def confirm(draft: Draft, command: ConfirmDelete) -> Done | Refusal:
     """Make a deletion final. One that was taken back, even if another began since, is not confirmed."""
-    if not draft.metadata_shard:
-        return Refusal.NOT_METADATA_SHARD
     key = keys.topic_key(command.name)
     known = draft.get(key, TopicState)
     if known is None or known.topic_id != command.topic_id:
@@ -86,8 +80,6 @@ def confirm(draft: Draft, command: ConfirmDelete) -> Done | Refusal:
 
 def remove(draft: Draft, command: RemoveTopic) -> Done | Refusal:
     """Free the name of a topic whose deletion is confirmed; if that topic is gone already, it is so."""
-    if not draft.metadata_shard:
-        return Refusal.NOT_METADATA_SHARD
     key = keys.topic_key(command.name)
     known = draft.get(key, TopicState)
     if known is None or known.topic_id != command.topic_id:

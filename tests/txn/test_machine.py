@@ -48,13 +48,18 @@ def test_a_command_without_a_rule_stops_the_shard() -> None:
 
 def test_every_command_has_a_rule() -> None:
     kinds = set(commands.Command.__args__)
-    assert kinds == set(machine._FRAMES) | set(machine._COMMANDS)
+    assert kinds == set(machine._FRAMES) | set(machine._COMMANDS) | set(machine._METADATA_COMMANDS)
 
 
 def test_topics_are_the_metadata_shards_alone() -> None:
     shard = Shard(metadata_shard=False)
     assert shard.do(CreateTopic("t", (0,), 0, 0)) is Refusal.NOT_METADATA_SHARD
-    for command in (commands.DeleteTopic("t"), commands.UndeleteTopic("t", 1), commands.RemoveTopic("t", 1)):
+    for command in (
+        commands.DeleteTopic("t"),
+        commands.UndeleteTopic("t", 1),
+        commands.ConfirmDelete("t", 1, 1),
+        commands.RemoveTopic("t", 1),
+    ):
         assert shard.do(command) is Refusal.NOT_METADATA_SHARD
     assert shard.view.items() == []
 
