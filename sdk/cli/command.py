@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import click
 
@@ -17,6 +17,9 @@ from tallymq.cli.printer import Printer
 from tallymq.cli.values import CLIENT_PORT, servers, timeout
 
 DEFAULT_TIMEOUT_MS = 10_000
+
+PAGE = 1000
+"""How much of a long list is asked for at once: the most that a node gives."""
 
 
 class Run:
@@ -84,9 +87,7 @@ Kind: TypeAlias = "Callable[[str], object] | click.Choice[str]"
 def global_options(*, hidden: bool) -> list[click.Option]:
     """Return the options every command takes; the environment is read once, at the root."""
 
-    def option(
-        *names: str, kind: Callable[[str], object] | click.Choice[str], variable: str, text: str
-    ) -> click.Option:
+    def option(*names: str, kind: Kind, variable: str, text: str) -> click.Option:
         return click.Option(
             names,
             type=kind,
@@ -158,6 +159,28 @@ def _write_examples(examples: Sequence[str], formatter: click.HelpFormatter) -> 
         with formatter.section("Examples" if len(examples) > 1 else "Example"):
             for example in examples:
                 formatter.write(f"{'':>{formatter.current_indent}}{example}\n")
+
+
+class Named(Protocol):
+    """Something in a list that is ordered by name."""
+
+    @property
+    def name(self) -> str:
+        """Where the next page follows."""
+
+
+Thing = TypeVar("Thing", bound=Named)
+
+
+def every_page(read_page: Callable[[str], Sequence[Thing]]) -> Iterator[Thing]:
+    """Yield the things of all pages. `read_page` returns at most PAGE of them, those that follow a name, by name."""
+    after = ""
+    while True:
+        page = read_page(after)
+        yield from page
+        if len(page) < PAGE:
+            return
+        after = page[-1].name
 
 
 def confirm(question: str, *, yes: bool) -> None:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 
 import click
 
-from tallymq.cli.command import Group, Run, pass_run
+from tallymq.cli.command import PAGE, Group, Run, every_page, pass_run
 from tallymq.cli.printer import Column, Item
-from tallymq.cli.values import duration_text, time_text, valid_text
+from tallymq.cli.values import show_duration, time_text, valid_text
 from tallymq.proto import admin_pb2 as admin
-
-PAGE = 1000
 
 
 def group_item(group: admin.Group) -> Item:
@@ -53,16 +51,12 @@ def dead_letter_item(letter: admin.DeadLetter) -> Item:
     }
 
 
-def _show_duration(value: object) -> str:
-    return duration_text(value) if isinstance(value, int) else "-"
-
-
 GROUP_COLUMNS = (
     Column("NAME", "name"),
     Column("ATTEMPTS", "attempts_max", right=True),
-    Column("LEASE", "lease_ms", _show_duration, right=True),
-    Column("BACK-OFF FROM", "backoff_ms_min", _show_duration, right=True),
-    Column("BACK-OFF TO", "backoff_ms_max", _show_duration, right=True),
+    Column("LEASE", "lease_ms", show_duration, right=True),
+    Column("BACK-OFF FROM", "backoff_ms_min", show_duration, right=True),
+    Column("BACK-OFF TO", "backoff_ms_max", show_duration, right=True),
 )
 GROUP_QUEUE_COLUMNS = (
     Column("TOPIC", "topic"),
@@ -91,18 +85,12 @@ group = Group("group", help="Consumer groups: who reads what, and how far they a
 @pass_run
 def list_(run: Run) -> None:
     """List all consumer groups."""
-    run.printer.list([group_item(found) for found in _all_groups(run)], GROUP_COLUMNS, "No consumer groups.")
 
-
-def _all_groups(run: Run) -> Iterator[admin.Group]:
-    after = ""
-    while True:
+    def read_page(after: str) -> Sequence[admin.Group]:
         request = admin.ListGroupsRequest(after=after, limit=PAGE)
-        page = run.read(lambda stubs: stubs.admin.ListGroups, request).groups
-        yield from page
-        if len(page) < PAGE:
-            return
-        after = page[-1].name
+        return run.read(lambda stubs: stubs.admin.ListGroups, request).groups
+
+    run.printer.list([group_item(found) for found in every_page(read_page)], GROUP_COLUMNS, "No consumer groups.")
 
 
 @group.command(examples=("tallymq group show accounting",))

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 
 import click
 
-from tallymq.cli.command import Group, Run, confirm, for_each, pass_run
+from tallymq.cli.command import PAGE, Group, Run, confirm, every_page, for_each, pass_run
 from tallymq.cli.printer import Column, Item
-from tallymq.cli.values import duration, duration_text, size, size_text, valid_text
+from tallymq.cli.values import duration, show_duration, size, size_text, valid_text
 from tallymq.proto import admin_pb2 as admin
-
-PAGE = 1000
 
 _STATES = {admin.TOPIC_STATE_READY: "ready", admin.TOPIC_STATE_DELETING: "deleting"}
 _DEFAULT_RETENTION_MS = 7 * 86_400_000
@@ -44,10 +42,6 @@ def queue_item(queue: admin.Queue) -> Item:
     }
 
 
-def _show_duration(value: object) -> str:
-    return duration_text(value) if isinstance(value, int) else "-"
-
-
 def _show_size(value: object) -> str:
     return size_text(value) if isinstance(value, int) else "no limit"
 
@@ -57,7 +51,7 @@ TOPIC_COLUMNS = (
     Column("ID", "id", right=True),
     Column("STATE", "state"),
     Column("QUEUES", "queue_count", right=True),
-    Column("KEPT FOR", "retention_ms", _show_duration, right=True),
+    Column("KEPT FOR", "retention_ms", show_duration, right=True),
     Column("KEPT PER QUEUE", "retention_bytes", _show_size, right=True),
 )
 QUEUE_COLUMNS = (
@@ -104,18 +98,12 @@ def create(run: Run, name: str, queues: int | None, retention: int | None, reten
 @pass_run
 def list_(run: Run) -> None:
     """List all topics."""
-    run.printer.list([topic_item(found) for found in _all_topics(run)], TOPIC_COLUMNS, "No topics.")
 
-
-def _all_topics(run: Run) -> Iterator[admin.Topic]:
-    after = ""
-    while True:
+    def read_page(after: str) -> Sequence[admin.Topic]:
         request = admin.ListTopicsRequest(after=after, limit=PAGE)
-        page = run.read(lambda stubs: stubs.admin.ListTopics, request).topics
-        yield from page
-        if len(page) < PAGE:
-            return
-        after = page[-1].name
+        return run.read(lambda stubs: stubs.admin.ListTopics, request).topics
+
+    run.printer.list([topic_item(found) for found in every_page(read_page)], TOPIC_COLUMNS, "No topics.")
 
 
 @topic.command(examples=("tallymq topic show transfers",))

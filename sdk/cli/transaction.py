@@ -8,12 +8,11 @@ from typing import TypeVar
 
 import click
 
-from tallymq.cli.command import Group, Run, confirm, for_each, pass_run
+from tallymq.cli.command import PAGE, Group, Run, confirm, for_each, pass_run
 from tallymq.cli.printer import Column, Item
 from tallymq.cli.values import duration, identity, time_text, valid_text
 from tallymq.proto import admin_pb2 as admin
 
-PAGE = 1000
 REASON_BYTES_MAX = 255
 OPERATOR_BYTES_MAX = 64
 

@@ -118,6 +118,11 @@ def duration_text(duration_ms: int) -> str:
     return "".join(parts[:2])
 
 
+def show_duration(value: object) -> str:
+    """Return the duration that a column holds, for people."""
+    return duration_text(value) if isinstance(value, int) else "-"
+
+
 def size_text(size_bytes: int) -> str:
     """Return a size for people: 512 B, 1.5 MiB."""
     if size_bytes < 1024:
