@@ -12,6 +12,7 @@ from celery import Celery
 
 from tests.sdk.conftest import Bank, balance
 from tests.sdk.test_transactions import received
+from tests.support.families import end_family
 from tests.support.nodes import Cluster
 
 TASK_S = 120.0
@@ -56,8 +57,7 @@ def worker(
     try:
         yield process
     finally:
-        process.kill()
-        process.wait(TASK_S)
+        end_family(process)
 
 
 def test_a_tally_made_before_celery_forks_publishes_once_from_each_process(

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.sdk.test_transactions import received
+from tests.support.families import end_family
 from tests.support.nodes import Cluster
 from tests.support.ports import free_port
 from tests.support.waiting import wait_for
@@ -66,8 +67,7 @@ def site(cluster: Cluster, topic: str, tmp_path: Path) -> Iterator[Site]:
     try:
         yield made
     finally:
-        made.process.kill()
-        made.process.wait(CALL_S)
+        end_family(made.process)
 
 
 def test_a_tally_made_before_gunicorn_forks_publishes_once_from_each_worker(
