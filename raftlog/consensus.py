@@ -21,6 +21,7 @@ from tallymq.raftlog.consensus_applying import Applying
 from tallymq.raftlog.consensus_door import LEADER
 from tallymq.raftlog.consensus_member import NEVER_MS, OK, ConsensusSettings
 from tallymq.raftlog.consensus_waiting import NOT_LEADER, OVERLOADED, Done, ProposalKind, ProposalOutcome
+from tallymq.raftlog.errors import BodyDamaged
 from tallymq.raftlog.journal import Journal
 from tallymq.raftlog.messages import AppendEntries, AppendReply, Message, Payload, RequestVote, VoteReply
 
@@ -40,6 +41,14 @@ class _Shard(Applying):
         is_trial = isinstance(message, RequestVote | VoteReply) and message.trial
         if message.term > self.term and (not is_trial or (isinstance(message, VoteReply) and not message.granted)):
             self.adopt(message.term)
+        try:
+            self._take(peer, message)
+        except BodyDamaged as error:
+            # Found while looking for where the logs agree: it is this shard's log, the node's other shards go on.
+            self.stop(str(error))
+        self.advance()
+
+    def _take(self, peer: str, message: Message) -> None:
         if isinstance(message, AppendEntries):
             self.take_append_entries(peer, message)
         elif isinstance(message, AppendReply):
@@ -48,7 +57,6 @@ class _Shard(Applying):
             self.take_request_vote(peer, message)
         else:
             self.take_vote_reply(peer, message)
-        self.advance()
 
     def tick(self) -> None:
         if self.health != OK:
@@ -111,7 +119,8 @@ class Consensus:
     """One shard's place among its members.
 
     Callbacks: `apply(index, term, payload)` for each entry in order, exactly once per process, also for the empty one
-    that begins a leadership; what it raises stops the shard. `may_apply` False: not now, nothing is lost. `send` may
+    that begins a leadership; what it raises stops the shard. `may_apply` False: not now, nothing is lost;
+    `may_append` False: a follower takes no more entries for now, they will be sent again. `send` may
     drop a message. `on_role(True)` when this node leads and has applied all that was stored before its leadership, so
     that its state is good to read and to propose from; `on_role(False)` when that ends. `now_ms` never goes back;
     `clock_ms` is the wall clock, told to leaders only.
@@ -132,6 +141,7 @@ class Consensus:
         applied_index: int,
         on_role: Callable[[bool], None],
         may_apply: Callable[[], bool] = lambda: True,
+        may_append: Callable[[], bool] = lambda: True,
         clock_ms: Callable[[], int] = lambda: 0,
     ) -> None:
         self.shard = shard
@@ -141,6 +151,7 @@ class Consensus:
             journal=journal,
             apply=apply,
             may_apply=may_apply,
+            may_append=may_append,
             send=send,
             now_ms=now_ms,
             clock_ms=clock_ms,

@@ -59,6 +59,7 @@ class Member(Engine):
         journal: Journal,
         apply: Callable[[int, int, bytes | memoryview], object],
         may_apply: Callable[[], bool],
+        may_append: Callable[[], bool],
         send: Callable[[str, Message], None],
         now_ms: Callable[[], int],
         clock_ms: Callable[[], int],
@@ -85,6 +86,7 @@ class Member(Engine):
         self.heartbeat_due_ms = NEVER_MS
         self._apply = apply
         self._may_apply = may_apply
+        self._may_append = may_append
         self._on_role = on_role
         self._told_leading = False
         super().__init__(

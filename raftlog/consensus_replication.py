@@ -6,6 +6,7 @@ Rule 2: a follower's majority index never goes beyond what the message itself pr
 Rule 3: an answer counts only in the term it was given in.
 Rule 4: an answer says at once what is proven, and of that what is synced, so a slow disk is not taken for a dead node.
 Rule 5: a message holds whole entries, read one by one, up to a number of bytes.
+Rule 6: a follower that cannot apply what it has takes no more: what it leaves out is not proven and will be sent again.
 """
 
 from __future__ import annotations
@@ -152,6 +153,8 @@ class Replicating(Member):
                         self._contradicted(peer, index + 1)
                         return index
                     self.truncate(index + 1)
+                if not self._may_append():
+                    return index
                 self.journal.append(entry.term, (entry.payload,))
             index += 1
         return index

@@ -80,6 +80,9 @@ def make_shard(number: int, settings: HostSettings, opened: Opened, host: ShardH
             handle.lost_leadership()
         host.role(number, is_leader)
 
+    # As much as this node would hold for callers of its own, in every shard.
+    tail_bytes_max = 2 * settings.queue_bytes_max * settings.shard_count
+
     consensus = Consensus(
         shard=number,
         node=settings.node,
@@ -93,6 +96,7 @@ def make_shard(number: int, settings: HostSettings, opened: Opened, host: ShardH
         applied_index=replica.applied_index,
         on_role=lead_or_follow,
         may_apply=replica.may_apply,
+        may_append=lambda: opened.log.tail_bytes < tail_bytes_max,
         clock_ms=wall_ms,
     )
     proposals: Proposals[Caller] = Proposals(settings.entry_bytes_max, settings.queue_bytes_max)

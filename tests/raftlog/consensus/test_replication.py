@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from tallymq.raftlog.consensus_progress import Progress
+from tallymq.raftlog.errors import BodyDamaged
 from tallymq.raftlog.messages import AppendEntries, AppendReply, LogEntry
 from tests.raftlog.consensus.world import SETTINGS, SHARD, World
 
@@ -152,3 +153,39 @@ def test_followers_hear_at_once_how_far_they_may_apply() -> None:
     world.propose(leader, b"x")
     done = world.run(90, lambda: all(node.state[-1][1] == b"x" for node in world.nodes.values()))
     assert done, "without waiting for a heartbeat, that is: twice there and back, and a sync on each side"
+
+
+def test_a_follower_that_cannot_apply_takes_no_more_and_is_sent_it_again() -> None:
+    world = World("ab", settings=replace(SETTINGS, append_bytes_max=1_000))
+    assert world.run(5_000, lambda: world.leader() is not None)
+    leader = world.leader()
+    follower = next(node for node in world.nodes.values() if node is not leader)
+    follower.may_append = False
+    had = follower.consensus.last_index
+    for number in range(5):
+        world.propose(leader, b"%d" % number)
+    world.run(3 * SETTINGS.election_ms_max, lambda: False)
+    assert follower.consensus.last_index == had
+    assert leader.consensus.is_leader, "it answers all the same, so nobody takes it for dead"
+    follower.may_append = True
+    assert world.run(5_000, lambda: follower.consensus.applied_index == leader.consensus.last_index > had)
+
+
+@pytest.mark.parametrize("at", ["the search for where the logs agree", "an entry a follower needs"])
+def test_damage_met_on_the_way_stops_the_shard_and_not_the_node(at: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World("ab", manual=True)
+    leader = world.elect("a")
+
+    def damaged(*_place: int) -> bytes:
+        raise BodyDamaged("entry 1 is damaged")
+
+    if at.startswith("an entry"):
+        world.deliver()
+        monkeypatch.setattr(leader.log, "read_entry", damaged)
+        world.propose(leader, b"x")
+        node = leader
+    else:
+        node = world.nodes["b"]
+        monkeypatch.setattr(node.log, "term_at", damaged)
+        node.consensus.received("a", AppendEntries(9, 1, 1, 1, 0, (LogEntry(9, b"x"),)))
+    assert "entry 1 is damaged" in node.consensus.health

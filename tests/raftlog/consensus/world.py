@@ -33,6 +33,7 @@ class Node:
         self.life = 0
         self.syncing = False
         self.roles: list[bool] = []
+        self.may_append = True
         self.start()
 
     def start(self) -> None:
@@ -51,6 +52,7 @@ class Node:
             settings=self.world.settings,
             applied_index=len(self.state),
             on_role=self.roles.append,
+            may_append=lambda: self.may_append,
         )
         for peer in self.world.names:
             if peer != self.name:

@@ -14,7 +14,7 @@ from typing import Any
 
 from tests.raftlog.host.program import LINE_BYTES_MAX
 from tests.support.certificates import Authority
-from tests.support.loopback import free_ports
+from tests.support.ports import free_ports
 
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.raftlog.host.processes import Gone, Process, Refused, processes
 from tests.raftlog.host.traffic import body_of
-from tests.support.loopback import until
+from tests.support.waiting import until
 
 NAMES = ("n1", "n2", "n3")
 

@@ -15,7 +15,8 @@ from tallymq.raftlog.links import UNGREETED_MAX, Links
 from tallymq.raftlog.links_hello import HELLO_BYTES_MAX, Identity
 from tallymq.raftlog.settings import FRAME_BYTES_MAX, HostSettings, Member, SettingsRefused, TlsFiles
 from tests.support.certificates import Authority
-from tests.support.loopback import free_ports, until
+from tests.support.ports import free_ports
+from tests.support.waiting import until
 
 
 class Ear:

@@ -38,7 +38,7 @@ from tests.raftlog.host.traffic import (
     stored,
     transfer,
 )
-from tests.support.loopback import until
+from tests.support.waiting import until
 
 
 async def test_what_was_stored_can_be_read_byte_for_byte(tmp_path: Path) -> None:

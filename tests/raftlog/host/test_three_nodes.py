@@ -25,7 +25,8 @@ from tests.raftlog.host.traffic import (
     transfer,
 )
 from tests.support.certificates import Authority
-from tests.support.loopback import free_ports, until
+from tests.support.ports import free_ports
+from tests.support.waiting import until
 
 NAMES = ("n1", "n2", "n3")
 NOT_NOW = (NotLeader, OutcomeUnknown, Overloaded, ShardStopped)

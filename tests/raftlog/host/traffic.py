@@ -15,7 +15,7 @@ from tallymq.txn import queries
 from tallymq.txn.commands import Decide, Decision, EnsureQueue, Prepare, Publish
 from tallymq.txn.outcomes import Decided, Done, Prepared, Stored
 from tallymq.txn.types import Batch, Effect, Identity
-from tests.support.loopback import until
+from tests.support.waiting import until
 
 TOPIC = "ledger"
 QUEUES = 4
