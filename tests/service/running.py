@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -107,10 +106,3 @@ def error_info(error: grpc.aio.AioRpcError) -> error_details_pb2.ErrorInfo:
             assert status.details[0].Unpack(info)
             return info
     raise AssertionError(f"no details in {error!r}")
-
-
-async def until(is_so: Callable[[], object]) -> None:
-    """Return once `is_so` holds; raises TimeoutError if it never does."""
-    async with asyncio.timeout(SECONDS):
-        while not is_so():  # noqa: ASYNC110 - what is waited for has no event of its own
-            await asyncio.sleep(0.005)

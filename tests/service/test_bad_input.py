@@ -20,7 +20,8 @@ from tests.service.bad_requests import (
     publish,
     varint,
 )
-from tests.service.running import Running, batch, bodies, error_info, until
+from tests.service.running import Running, batch, bodies, error_info
+from tests.support.waiting import until
 
 M = messaging_pb2
 

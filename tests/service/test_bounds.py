@@ -11,7 +11,8 @@ from tallymq.service.metrics import Metrics
 from tallymq.service.produce import ProduceStream
 from tallymq.service.sessions import Asked, Session
 from tallymq.service.subscription import REQUESTS_MAX, Subscription
-from tests.service.running import Running, batch, bodies, until
+from tests.service.running import Running, batch, bodies
+from tests.support.waiting import until
 
 M = messaging_pb2
 

@@ -11,7 +11,8 @@ from tallymq.proto import admin_pb2, messaging_pb2
 from tallymq.raftlog.errors import BodyDamaged
 from tallymq.txn.commands import RecordChecks
 from tallymq.txn.types import Reference
-from tests.service.running import SECONDS, Running, batch, bodies, error_info, until
+from tests.service.running import SECONDS, Running, batch, bodies, error_info
+from tests.support.waiting import until
 
 M, A = messaging_pb2, admin_pb2
 IN_DOUBT, COMMITTED, ROLLED_BACK = (

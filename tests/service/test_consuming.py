@@ -13,7 +13,8 @@ from tallymq.raftlog.errors import NotLeader, Overloaded
 from tallymq.service.node import now_ms
 from tallymq.txn.commands import Command, Lease
 from tallymq.txn.outcomes import Result
-from tests.service.running import SECONDS, Running, batch, bodies, until
+from tests.service.running import SECONDS, Running, batch, bodies
+from tests.support.waiting import until
 
 M = messaging_pb2
 

@@ -15,8 +15,9 @@ from tallymq.txn.answers import QueueInfo, TopicInfo
 from tallymq.txn.commands import ConfirmDelete, Decide, Decision, DeleteTopic, DropQueue, Prepare
 from tallymq.txn.outcomes import Decided, DecisionOutcome, Prepared
 from tallymq.txn.types import Batch, Identity
-from tests.service.running import SECONDS, Running, batch, bodies, error_info, until
+from tests.service.running import SECONDS, Running, batch, bodies, error_info
 from tests.support.view import SortedView
+from tests.support.waiting import until
 
 TOPIC, QUEUES = "transfers", 4
 M, A = messaging_pb2, admin_pb2

@@ -25,3 +25,8 @@ def free_port() -> int:
         _given.add(port)
         return port
     raise OSError("no free port found")
+
+
+def free_ports(count: int) -> list[int]:
+    """Several of them, all different."""
+    return sorted(free_port() for _ in range(count))

@@ -40,7 +40,7 @@ SEATS = {
     for queue in range(QUEUE_COUNT)
 }
 """Every group on every queue, by what its keys have in common."""
-SEAT_LETTERS = b"CPVD"
+SEAT_LETTERS = keys.CURSORS + keys.PIECES + keys.WAITING + keys.DEAD_LETTERS
 
 
 class History:

@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tallymq.txn import commands, machine, queries, transaction
+from tallymq.txn import commands, keys, machine, queries, transaction
 from tallymq.txn.answers import GroupInfo
 from tallymq.txn.commands import (
     CreateTopic,
@@ -112,7 +112,7 @@ def test_no_value_grows_with_the_messages_a_group_has_had() -> None:
         shard.do(commands.Acknowledge("g", (commands.LeasedRange("t", 0, piece.lease, sequence, 1),)))
         sizes.append(max(len(value) for _, value in shard.view.items()))
     assert max(sizes) <= sizes[0] + 8
-    assert sum(key.startswith((b"C", b"P", b"V")) for key, _ in shard.view.items()) == 1
+    assert sum(key[:1] in (keys.CURSORS, keys.PIECES, keys.WAITING) for key, _ in shard.view.items()) == 1
 
 
 def test_an_empty_half_batch_is_asked_about_by_nobody() -> None:
@@ -142,7 +142,9 @@ def test_a_half_decided_record_by_record_is_forgotten_in_parts() -> None:
         handled.append(expired.handled)
     assert handled == [20, 20, 10]
     assert queries.half(shard.view, 2, 0) is None
-    assert not [key for key, _ in shard.view.items() if key[:1] in b"RHFX"]
+    assert not [
+        key for key, _ in shard.view.items() if key[:1] in (keys.DECISIONS, keys.HALVES, keys.FRAMES, keys.TIMERS)
+    ]
 
 
 def test_replicas_that_apply_the_same_entries_are_the_same() -> None:
