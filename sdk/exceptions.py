@@ -63,7 +63,7 @@ class ClosedError(TallyError):
     hint = "Make a new client, or use it before close()."
 
 
-class Unavailable(TallyError):  # noqa: N818 - named for what happened
+class Unavailable(TallyError):
     """Nobody could be reached, or nobody leads the shard, until the time was over. It certainly did not happen."""
 
     code = "TMQ-SDK-004"
@@ -72,7 +72,7 @@ class Unavailable(TallyError):  # noqa: N818 - named for what happened
     hint = "See `tallymq cluster status`; the call may be made again."
 
 
-class OutcomeUnknown(TallyError):  # noqa: N818 - named for what happened
+class OutcomeUnknown(TallyError):
     """It was sent, and no answer came in time: it may have happened.
 
     A half message of which this is said is rolled back by its check, and a decision may be repeated. A publish may be
@@ -93,7 +93,7 @@ class DecodeError(TallyError):
     name = "DECODE_ERROR"
 
 
-class Refused(TallyError):  # noqa: N818 - named for what happened
+class Refused(TallyError):
     """The service refused. Subclasses carry the row of its table; `leader_address` is set with NOT_LEADER only."""
 
     def __init__(self, message: str, *, hint: str | None = None, leader_address: str = "") -> None:

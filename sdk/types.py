@@ -107,11 +107,11 @@ class Retry:
         object.__setattr__(self, "backoff_ms_max", high)
 
 
-class Reject(Exception):  # noqa: N818 - an order, not a failure
+class Reject(Exception):
     """Raised by a handler: this message can never be handled; to the dead letters at once, with this reason."""
 
 
-class RetryLater(Exception):  # noqa: N818 - an order, not a failure
+class RetryLater(Exception):
     """Raised by a handler: deliver again not before `delay_s` seconds."""
 
     def __init__(self, delay_s: float, reason: str = "handler asked for a later attempt") -> None:
