@@ -236,10 +236,6 @@ class Consensus:
         """How many callers' `done` raised."""
         return self._shard.waiting.callback_failures
 
-    def synced_indexes(self) -> dict[str, int]:
-        """On the leader: up to where each follower's log is known to be durable."""
-        return {peer: progress.synced_index for peer, progress in self._shard.progress.items()}
-
     def clocks_ms(self) -> list[int]:
         """On the leader: this node's wall clock and those of the followers heard from, estimated for now."""
         now_ms = self._shard.now_ms()

@@ -115,11 +115,6 @@ class ShardHandle:
         return self._replica.view
 
     @property
-    def has_appended(self) -> bool:
-        """Whether some caller waits for an entry that was appended."""
-        return bool(self._appended)
-
-    @property
     def waiting_bytes(self) -> int:
         """Proposals not yet answered."""
         return self._proposals.held_bytes

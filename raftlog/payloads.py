@@ -1,4 +1,4 @@
-"""What the log's own records carry: payloads of segment, round, hard state and base records, and of body copies."""
+"""What the log's own records carry: payloads of segment, round, hard state and base records."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import msgspec
 _SEGMENT = struct.Struct("<IQQQQQQ")
 _ROUND = struct.Struct("<QQQ")
 _BASE = struct.Struct("<I")
-_BODY_COPY = struct.Struct("<I")
 
 ROUND_PAYLOAD_BYTES = _ROUND.size
 SEGMENT_PAYLOAD_BYTES = _SEGMENT.size
@@ -91,14 +90,3 @@ def decode_base(index: int, term: int, payload: bytes) -> Base:
     """Read a base record; struct.error if it is not of this shape."""
     (generation,) = _BASE.unpack_from(payload)
     return Base(index, term, generation, payload[_BASE.size :])
-
-
-def encode_body_copy(start: int) -> bytes:
-    """Return what comes before the bytes of a body copy: where in the entry's payload they were."""
-    return _BODY_COPY.pack(start)
-
-
-def decode_body_copy(payload: bytes) -> tuple[int, bytes]:
-    """Return where in the entry's payload the copied bytes were, and the bytes."""
-    (start,) = _BODY_COPY.unpack_from(payload)
-    return start, payload[_BODY_COPY.size :]

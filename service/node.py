@@ -63,7 +63,6 @@ class Node:
     def __init__(self, settings: ServerSettings, start_host: StartHost = Host.start) -> None:
         self.settings = settings
         self.address = settings.listen
-        self.metrics_address = settings.listen_metrics
         self.failed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.host: Any = None
         self.parts: Parts | None = None
@@ -141,10 +140,9 @@ class Node:
         self.address = Address(listen.host, port)
         metrics = self.settings.listen_metrics
         try:
-            bound = await self._pages.start(metrics.host, metrics.port, self._pages_tls())
+            await self._pages.start(metrics.host, metrics.port, self._pages_tls())
         except OSError:
             raise StartFailedError(_port_sentence("listen_metrics", metrics)) from None
-        self.metrics_address = Address(metrics.host, bound)
 
     def _credentials(self) -> grpc.ServerCredentials | None:
         settings = self.settings

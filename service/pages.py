@@ -32,11 +32,9 @@ class Pages:
         self._server: asyncio.Server | None = None
         self._open = 0
 
-    async def start(self, host: str, port: int, tls: ssl.SSLContext | None) -> int:
-        """Listen; return the port. Raises OSError if it is in use."""
+    async def start(self, host: str, port: int, tls: ssl.SSLContext | None) -> None:
+        """Listen. Raises OSError if it is in use."""
         self._server = await asyncio.start_server(self._serve, host, port, ssl=tls, limit=HEAD_BYTES_MAX)
-        bound: int = self._server.sockets[0].getsockname()[1]
-        return bound
 
     async def stop(self) -> None:
         """Listen no more."""

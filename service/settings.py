@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-SECTION = "Settings of `tallymqd`"
-
 
 @dataclass(frozen=True)
 class Setting:
