@@ -27,6 +27,7 @@ from tallymq.raftlog.messages import (
     RequestVote,
     VoteReply,
 )
+from tallymq.raftlog.settings import FRAME_BYTES_MAX
 from tallymq.txn import commands
 from tallymq.txn.types import RULES_VERSION, Batch
 
@@ -34,7 +35,6 @@ FORMAT_VERSION = 1
 """Of messages and entries. Written into each; a greater one is refused."""
 
 HEADER_BYTES_MAX = 4 << 20
-FRAME_BYTES_MAX = 64 << 20
 ENTRIES_MAX = 4096
 """In one message; a message is also bounded in bytes by who sends it."""
 

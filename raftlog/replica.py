@@ -15,12 +15,12 @@ from tallymq.raftlog.codec import decode_entry
 from tallymq.raftlog.keys import applied_key, decode_applied, decode_stamped, encode_applied, state_key
 from tallymq.raftlog.log import NodeLog
 from tallymq.raftlog.messages import Payload
+from tallymq.raftlog.settings import METADATA_SHARD
 from tallymq.raftlog.store import Pair, Store
 from tallymq.txn import machine
 from tallymq.txn.outcomes import Result
 from tallymq.txn.types import Delete, Effect, Put
 
-METADATA_SHARD = 0
 PENDING_BYTES_MAX = 32 << 20
 """Of effects on top of a stalled store: some rounds, so that a stall of seconds is not felt."""
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SHARDS_MAX = 4096
+METADATA_SHARD = 0
+"""The shard that holds the true list of topics and groups."""
 FRAME_BYTES_MAX = 16 * 1024 * 1024
 """Greatest payload of one peer frame."""
 PAYLOAD_BYTES_MAX = FRAME_BYTES_MAX - 64 * 1024

@@ -19,18 +19,26 @@ from tallymq.service.errors import Refused
 from tallymq.service.groups import default_group
 from tallymq.service.metrics import Metrics
 from tallymq.service.reconcile import holds_in_doubt, is_made
-from tallymq.service.validation import DELAY_MS_MAX, LEASE_MS_MAX, LEASE_MS_MIN, WAIT_MS_MAX, check_name, check_range
+from tallymq.service.validation import (
+    DELAY_MS_MAX,
+    LEASE_MS_MAX,
+    LEASE_MS_MIN,
+    LIMIT_DEFAULT,
+    LIMIT_MAX,
+    QUEUE_COUNT_MAX,
+    WAIT_MS_MAX,
+    check_name,
+    check_range,
+)
 from tallymq.txn import queries
 from tallymq.txn.answers import DeadLetterInfo, TopicInfo
 from tallymq.txn.commands import Barrier, CreateTopic, DeleteTopic, PutGroup
 from tallymq.txn.outcomes import LeasedPiece
 
 SERVICE = "tallymq.v1.Admin"
-QUEUE_COUNT_DEFAULT, QUEUE_COUNT_MAX = 4, 1_024
+QUEUE_COUNT_DEFAULT = 4
 RETENTION_MS_DEFAULT = 7 * 24 * 60 * 60 * 1_000
 RETENTION_MS_MAX = 100 * 365 * 24 * 60 * 60 * 1_000
-LIMIT_MAX = 1_000
-LIMIT_DEFAULT = 100
 ATTEMPTS_MAX = 1_000
 WAIT_SECONDS_MAX = 30.0
 WATCH_SECONDS = 0.02

@@ -12,14 +12,20 @@ from tallymq.service.checks import Checks
 from tallymq.service.cluster import Cluster, Shard
 from tallymq.service.errors import Refused, from_outcome
 from tallymq.service.slices import cut, positions_of
-from tallymq.service.validation import check_id, check_optional_name, check_range, check_text
+from tallymq.service.validation import (
+    LIMIT_DEFAULT,
+    LIMIT_MAX,
+    check_id,
+    check_optional_name,
+    check_range,
+    check_text,
+)
 from tallymq.txn import queries
 from tallymq.txn.answers import HalfInfo
 from tallymq.txn.commands import Barrier, CheckSent, Decide, Decision, RecordChecks
 from tallymq.txn.outcomes import Decided, DecisionOutcome
 from tallymq.txn.types import TransactionState
 
-LIMIT_MAX, LIMIT_DEFAULT = 1_000, 100
 HALVES_SCANNED_MAX = 20_000
 """Half batches looked at for one reply, so that a filter that matches little cannot hold the loop."""
 OPERATOR_BYTES_MAX, REASON_BYTES_MAX = 64, 255

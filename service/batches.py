@@ -13,11 +13,10 @@ from google.protobuf.message import DecodeError
 
 from tallymq.proto import frames_pb2, messaging_pb2
 from tallymq.service.errors import Refused
-from tallymq.service.validation import check_name
+from tallymq.service.validation import QUEUE_COUNT_MAX, RECORDS_MAX, check_name
 from tallymq.txn.types import Batch
 
 BATCHES_MAX = 256
-RECORDS_MAX = 16_384
 RECORD_BYTES_MAX = 4 * 1024 * 1024 - 64 * 1024
 KEY_BYTES_MAX = 1_024
 TAG_BYTES_MAX = 255
@@ -27,7 +26,6 @@ HEADERS_MAX = 128
 HEADER_NAME_BYTES_MAX = 255
 HEADERS_BYTES_MAX = 32 * 1024
 PRIORITY_MAX = 9
-QUEUE_COUNT_MAX = 1_024
 
 _KNOWN_COMPRESSIONS = frozenset(messaging_pb2.Compression.values())
 

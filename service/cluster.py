@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from tallymq.raftlog import errors as raftlog_errors
+from tallymq.raftlog.settings import METADATA_SHARD
 from tallymq.service.errors import Refused, from_exception, from_outcome
 from tallymq.txn import outcomes, queries
 from tallymq.txn.answers import TopicInfo
@@ -15,7 +16,6 @@ from tallymq.txn.commands import Command
 from tallymq.txn.outcomes import Result
 from tallymq.txn.types import Reference, View
 
-METADATA_SHARD = 0
 TOPIC_WAIT_SECONDS = 1.0
 """How long a follower of the metadata shard waits for a topic it has not heard of: it may just have been made."""
 TOPICS_CACHED_MAX = 10_000

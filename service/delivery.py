@@ -20,6 +20,7 @@ from tallymq.service.metrics import Metrics
 from tallymq.service.slices import are_consecutive, positions_of, visible
 from tallymq.txn import queries
 from tallymq.txn.answers import TopicInfo
+from tallymq.txn.bits import first
 from tallymq.txn.commands import Lease
 from tallymq.txn.outcomes import Leased, LeasedPiece, Refusal
 
@@ -280,7 +281,6 @@ def delivery_of(shard: Shard, piece: LeasedPiece) -> frames_pb2.Delivery:
     """Return one piece with exactly its records; raises what `Shard.read` raises."""
     reference = piece.reference
     records, crc32c = visible(shard.read(reference), reference.crc32c, reference.count, piece.selected)
-    lowest = (piece.selected & -piece.selected).bit_length() - 1
     return frames_pb2.Delivery(
         topic=piece.topic,
         queue=piece.queue,
@@ -296,7 +296,7 @@ def delivery_of(shard: Shard, piece: LeasedPiece) -> frames_pb2.Delivery:
             if are_consecutive(piece.selected)
             else [piece.first_position + position for position in positions_of(piece.selected)]
         ),
-        first_position=piece.first_position + lowest,
+        first_position=piece.first_position + first(piece.selected),
         visible_time_ms=piece.visible_ms,
         crc32c=crc32c,
         records=records,

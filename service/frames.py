@@ -28,6 +28,7 @@ from tallymq.service.validation import (
 )
 from tallymq.txn import outcomes
 from tallymq.txn.answers import TopicInfo
+from tallymq.txn.bits import first
 from tallymq.txn.commands import Decide, Decision, Prepare, Publish
 from tallymq.txn.outcomes import Decided, Prepared, Refusal, Result, Stored
 from tallymq.txn.types import Batch, Identity
@@ -293,5 +294,5 @@ def _all_decided(decisions: Sequence[Decision], result: Result, reply: Message) 
             (outcome.already_rolled_back, "ALREADY_ROLLED_BACK"),
         ):
             if bits:
-                raise Refused(name, f"{place}, record {(bits & -bits).bit_length() - 1}")
+                raise Refused(name, f"{place}, record {first(bits)}")
     return reply

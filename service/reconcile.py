@@ -13,8 +13,9 @@ from collections.abc import Iterator
 
 import structlog
 
+from tallymq.raftlog.settings import METADATA_SHARD
 from tallymq.service.alarm import Alarm
-from tallymq.service.cluster import METADATA_SHARD, Cluster, Shard
+from tallymq.service.cluster import Cluster, Shard
 from tallymq.service.errors import Refused
 from tallymq.service.groups import put_group
 from tallymq.txn import queries

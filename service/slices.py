@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import google_crc32c
 
-
-def all_bits(count: int) -> int:
-    """Return the bit set that holds every record of a batch of `count`."""
-    return (1 << count) - 1
+from tallymq.txn.bits import first, full
 
 
 def positions_of(bits: int) -> list[int]:
     """Return the positions in a bit set, ascending."""
     positions = []
     while bits:
-        lowest = bits & -bits
-        positions.append(lowest.bit_length() - 1)
-        bits ^= lowest
+        positions.append(first(bits))
+        bits &= bits - 1
     return positions
 
 
@@ -47,7 +43,7 @@ def cut(records: bytes, bits: int) -> bytes:
 
 def visible(records: bytes, crc32c: int, count: int, bits: int) -> tuple[bytes, int]:
     """Return the selected records and their CRC32C; a batch that is wholly selected is returned untouched."""
-    if bits == all_bits(count):
+    if bits == full(count):
         return records, crc32c
     part = cut(records, bits)
     return part, int(google_crc32c.value(part))

@@ -10,6 +10,9 @@ from tallymq.service.errors import Refused
 
 NAME_BYTES_MAX = 255
 RECORDS_MAX = 16_384
+QUEUE_COUNT_MAX = 1_024
+LIMIT_DEFAULT, LIMIT_MAX = 100, 1_000
+"""How many things a list answers with."""
 DECISIONS_MAX = 1_024
 RANGES_MAX = 1_024
 BITS_BYTES_MAX = 2_048

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
+from tallymq.raftlog.settings import METADATA_SHARD
 from tallymq.service.admin import Admin
 from tallymq.service.admin_transactions import AdminTransactions
 from tallymq.service.calls import Draining, GenericHandler
 from tallymq.service.checks import Checks
-from tallymq.service.cluster import METADATA_SHARD, Cluster
+from tallymq.service.cluster import Cluster
 from tallymq.service.consumers import Consumers
 from tallymq.service.delivery import Delivery
 from tallymq.service.frames import Frames

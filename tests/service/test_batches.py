@@ -11,7 +11,8 @@ from tallymq.proto import frames_pb2, messaging_pb2
 from tallymq.service.batches import check_batch, encoded_size
 from tallymq.service.errors import Refused
 from tallymq.service.fields import decode, refuse_repeated
-from tallymq.service.slices import all_bits, are_consecutive, cut, positions_of, visible
+from tallymq.service.slices import are_consecutive, cut, positions_of, visible
+from tallymq.txn.bits import full
 from tests.service.running import batch
 
 M = messaging_pb2
@@ -26,7 +27,7 @@ def records(sizes: list[int]) -> list[messaging_pb2.Record]:
 def test_a_slice_is_exactly_the_chosen_records(sizes: list[int], data: st.DataObject) -> None:
     made = records(sizes)
     whole = M.RecordBatch(records=made).SerializeToString()
-    bits = data.draw(st.integers(0, all_bits(len(made))))
+    bits = data.draw(st.integers(0, full(len(made))))
     part = M.RecordBatch.FromString(cut(whole, bits))
     assert list(part.records) == [record for number, record in enumerate(made) if bits >> number & 1]
     assert positions_of(bits) == [number for number in range(len(made)) if bits >> number & 1]
