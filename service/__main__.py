@@ -89,7 +89,7 @@ async def run(settings: ServerSettings) -> int:
     await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
     if node.failed.done():
         _complain(f"the node stopped: {node.failed.result()}")
-        await node.stop(grace_seconds=0)
+        await node.stop(grace_s=0)
         return FAILURE
     log.info("stopping", node=settings.node, drain_ms_max=settings.drain_ms_max)
     await node.stop()

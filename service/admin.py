@@ -40,8 +40,8 @@ QUEUE_COUNT_DEFAULT = 4
 RETENTION_MS_DEFAULT = 7 * 24 * 60 * 60 * 1_000
 RETENTION_MS_MAX = 100 * 365 * 24 * 60 * 60 * 1_000
 ATTEMPTS_MAX = 1_000
-WAIT_SECONDS_MAX = 30.0
-WATCH_SECONDS = 0.02
+WAIT_S_MAX = 30.0
+WATCH_S = 0.02
 """How often to look at this node's copies of shards led elsewhere: what they apply comes without a notice."""
 BROWSE_BYTES_MAX = 3 << 20
 
@@ -276,8 +276,8 @@ class Admin:
             await self._cluster.wait_for_growth(topic, queue, deadline - loop.time())
 
     async def _wait_until(self, is_so: Callable[[], bool], otherwise: str) -> None:
-        deadline = asyncio.get_running_loop().time() + WAIT_SECONDS_MAX
+        deadline = asyncio.get_running_loop().time() + WAIT_S_MAX
         while not is_so():
             if asyncio.get_running_loop().time() >= deadline:
                 raise Refused(otherwise)
-            await asyncio.sleep(WATCH_SECONDS)
+            await asyncio.sleep(WATCH_S)

@@ -148,9 +148,9 @@ class ShardChecks:
 
     def _grace_left_ms(self, instance: int) -> int:
         """Return how long to wait for the preparing instance before others are asked."""
-        gone_seconds = self._sessions.seconds_since_left(instance)
-        if gone_seconds is not None:
-            return self._grace_ms - int(gone_seconds * 1_000)
+        gone_s = self._sessions.since_left_s(instance)
+        if gone_s is not None:
+            return self._grace_ms - int(gone_s * 1_000)
         return self._grace_ms - (self._shard.clock_ms - self._leading_since_ms)
 
     def _send(self, session: Session, half: HalfInfo) -> bool:

@@ -16,7 +16,7 @@ from tallymq.txn.commands import Command
 from tallymq.txn.outcomes import Result
 from tallymq.txn.types import Reference, View
 
-TOPIC_WAIT_SECONDS = 1.0
+TOPIC_WAIT_S = 1.0
 """How long a follower of the metadata shard waits for a topic it has not heard of: it may just have been made."""
 TOPICS_CACHED_MAX = 10_000
 
@@ -187,11 +187,11 @@ class Cluster:
         if grown is not None:
             grown.set()
 
-    async def wait_for_growth(self, topic: str, queue: int, timeout_seconds: float) -> None:
+    async def wait_for_growth(self, topic: str, queue: int, timeout_s: float) -> None:
         """Return when a queue has something new, or the time is over."""
         grown = self._growth.setdefault((topic, queue), asyncio.Event())
         try:
-            await asyncio.wait_for(grown.wait(), timeout_seconds)
+            await asyncio.wait_for(grown.wait(), timeout_s)
         except TimeoutError:
             return
 
@@ -219,7 +219,7 @@ class Cluster:
 
     async def wait_for_topic(self, name: str) -> None:
         """Give a topic that may just have been made a moment to become known here."""
-        deadline = asyncio.get_running_loop().time() + TOPIC_WAIT_SECONDS
+        deadline = asyncio.get_running_loop().time() + TOPIC_WAIT_S
         while self.may_be_behind(name):
             changed = self._metadata_changed
             left = deadline - asyncio.get_running_loop().time()

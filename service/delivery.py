@@ -25,7 +25,7 @@ from tallymq.txn.commands import Lease
 from tallymq.txn.outcomes import Leased, LeasedPiece, Refusal
 
 LEASE_BYTES_MAX = 3 << 20
-RETRY_SECONDS = 0.2
+RETRY_S = 0.2
 """Pause before a lane asks again after a refusal, or for a queue that its shard has not made yet."""
 
 
@@ -203,7 +203,7 @@ class Lane:
 
     def _retry_soon(self) -> None:
         if self._retry is None and self.members:
-            self._retry = asyncio.get_running_loop().call_later(RETRY_SECONDS, self._retry_now)
+            self._retry = asyncio.get_running_loop().call_later(RETRY_S, self._retry_now)
 
     def _retry_now(self) -> None:
         self._retry = None

@@ -32,9 +32,9 @@ from tallymq.txn.types import Effect
 
 RECEIVE_BYTES_MAX = 8 << 20
 """Twice what a frame may have, so that a frame somewhat too large is refused by name instead of by the library."""
-LAST_SECONDS = 0.5
+LAST_S = 0.5
 """Time for the last replies to leave after the last call of ours ended."""
-READY_SECONDS_MAX = 2.5
+READY_S_MAX = 2.5
 """How long a single node waits for its shards to elect it before it says that it is ready."""
 
 GRPC_OPTIONS: tuple[tuple[str, int], ...] = (
@@ -86,21 +86,21 @@ class Node:
             await self._server.start()
             await self._set_health(health_pb2.HealthCheckResponse.SERVING)
         except BaseException:
-            await self.stop(grace_seconds=0)
+            await self.stop(grace_s=0)
             raise
 
-    async def stop(self, grace_seconds: float | None = None) -> None:
+    async def stop(self, grace_s: float | None = None) -> None:
         """Take nothing new, let what is under way finish, close streams, stop the host."""
-        if grace_seconds is None:
-            grace_seconds = self.settings.drain_ms_max / 1_000
+        if grace_s is None:
+            grace_s = self.settings.drain_ms_max / 1_000
         self._is_draining = True
         await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
         if self.parts is not None:
             self.parts.draining.begun.set()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.parts.draining.idle.wait(), grace_seconds)
+                await asyncio.wait_for(self.parts.draining.idle.wait(), grace_s)
         # What may still be open are streams of others' services (health watches, reflection): they are cut soon.
-        await self._server.stop(min(grace_seconds, LAST_SECONDS))
+        await self._server.stop(min(grace_s, LAST_S))
         if self.parts is not None:
             self.parts.stop()
         await self._pages.stop()
@@ -165,7 +165,7 @@ class Node:
         if len(self.settings.members) > 1:
             return
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(READY_SECONDS_MAX):
+            async with asyncio.timeout(READY_S_MAX):
                 while not all(shard.is_leader for shard in self.host.shards.values()):  # noqa: ASYNC110 - once, at start
                     await asyncio.sleep(0.005)
 

@@ -11,7 +11,7 @@ from typing import Any
 from tallymq.service.metrics import CONTENT_TYPE
 
 HEAD_BYTES_MAX = 8 * 1024
-REQUEST_SECONDS_MAX = 5.0
+REQUEST_S_MAX = 5.0
 CONNECTIONS_MAX = 64
 
 _REASONS = {
@@ -47,7 +47,7 @@ class Pages:
             return
         self._open += 1
         try:
-            async with asyncio.timeout(REQUEST_SECONDS_MAX):
+            async with asyncio.timeout(REQUEST_S_MAX):
                 head = await reader.readuntil(b"\r\n\r\n")
                 writer.write(self._answer(head))
                 await writer.drain()

@@ -13,7 +13,7 @@ from tallymq.service.errors import Refused
 from tallymq.service.fields import decode
 from tallymq.service.validation import bits_of, check_name, check_present, check_text
 
-ANSWER_WAIT_SECONDS = 30.0
+ANSWER_WAIT_S = 30.0
 """After this long an unanswered check no longer counts against its session."""
 CLIENT_BYTES_MAX = 255
 INSTANCES_REMEMBERED_MAX = 100_000
@@ -64,7 +64,7 @@ class Session:
         """Send a check; it counts against the session's budget until it is answered, or for half a minute."""
         self._number += 1
         check.check = self._number
-        timer = asyncio.get_running_loop().call_later(ANSWER_WAIT_SECONDS, self._give_up, self._number)
+        timer = asyncio.get_running_loop().call_later(ANSWER_WAIT_S, self._give_up, self._number)
         self._open[self._number] = (asked, timer)
         self.say(frames_pb2.SessionReply(check=check))
 
@@ -122,8 +122,8 @@ class Session:
 class Sessions:
     """All sessions of this node, by group."""
 
-    def __init__(self, now_seconds: Callable[[], float], sessions_max: int) -> None:
-        self._now_seconds = now_seconds
+    def __init__(self, now_s: Callable[[], float], sessions_max: int) -> None:
+        self._now_s = now_s
         self._sessions_max = sessions_max
         self._count = 0
         self._groups: dict[str, deque[Session]] = {}
@@ -154,7 +154,7 @@ class Sessions:
         sessions.remove(session)
         if not sessions:
             del self._groups[session.group]
-        self._left_at[session.instance] = self._now_seconds()
+        self._left_at[session.instance] = self._now_s()
         self._left_at.move_to_end(session.instance)
         if len(self._left_at) > INSTANCES_REMEMBERED_MAX:
             self._left_at.popitem(last=False)
@@ -171,10 +171,10 @@ class Sessions:
         sessions.rotate(-1)
         return [session for session in sessions if session.principal == principal]
 
-    def seconds_since_left(self, instance: int) -> float | None:
+    def since_left_s(self, instance: int) -> float | None:
         """Return how long ago the last session of an instance ended here, None if not remembered."""
         left_at = self._left_at.get(instance)
-        return None if left_at is None else self._now_seconds() - left_at
+        return None if left_at is None else self._now_s() - left_at
 
 
 async def read_hello(context: Context, principal: str, budget: int) -> Session:

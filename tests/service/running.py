@@ -71,7 +71,7 @@ async def running(data: Path, *, instant: bool, **options: str) -> AsyncIterator
         async with grpc.aio.insecure_channel(str(node.address)) as channel:
             yield Running(node, channel)
     finally:
-        await node.stop(grace_seconds=0)
+        await node.stop(grace_s=0)
 
 
 def batch(

@@ -152,7 +152,7 @@ SLOW_DRAIN = """
 import asyncio, sys
 from tallymq.service import __main__ as program
 from tallymq.service.node import Node
-async def never_done(self, grace_seconds=None):
+async def never_done(self, grace_s=None):
     print("draining", flush=True)
     await asyncio.Event().wait()
 Node.stop = never_done

@@ -112,7 +112,7 @@ async def test_a_deletion_waits_for_a_shard_without_a_leader_and_goes_on_with_on
     await node.create_topic(TOPIC, QUEUES)
     await publish(node, 1)
     node.host.lead(2, "")
-    monkeypatch.setattr(admin, "WAIT_SECONDS_MAX", 0.2)
+    monkeypatch.setattr(admin, "WAIT_S_MAX", 0.2)
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await delete(node)
     assert error_info(refused.value).reason == "TIMED_OUT"
