@@ -68,6 +68,8 @@ async def test_asyncio_holds_a_half_in_the_same_way(cluster: Cluster, topic: str
         held = await tally.prepare(topic, "held")
         await asyncio.to_thread(wait_checked, cluster, topic, 2)
         await held.commit()
+    decided = wait_decided(cluster, topic)
+    assert (decided.decided_by, decided.state) == ("call", admin_pb2.TRANSACTION_STATE_COMMITTED)
 
 
 def test_once_the_client_is_gone_another_of_its_group_decides(cluster: Cluster, topic: str, other: Tally) -> None:
