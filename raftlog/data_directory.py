@@ -1,7 +1,7 @@
 """A node's folder: held by one process at a time, and marked with whose it is before anything is stored in it.
 
 tallymq.lock   held with flock while a process uses the folder
-node.json      cluster, node and format version, written once, when the node is set up
+node.json      cluster, node, number of shards and format version, written once, when the node is set up
 log/           the segments of the log
 state/         the store
 """
@@ -33,15 +33,16 @@ _MIB = 1 << 20
 class DataDirectory:
     """An opened data directory. Every error of opening is a DirectoryRefused whose text is one clear sentence."""
 
-    def __init__(self, folder: Path, *, node: str, cluster: str, free_bytes_min: int = 0) -> None:
+    def __init__(self, folder: Path, *, node: str, cluster: str, shard_count: int, free_bytes_min: int = 0) -> None:
         """Lock the folder, made if missing, and check whose it is; a refused one keeps what it held.
 
-        DirectoryInUse, DirectoryOfAnotherNode, DirectoryFormatUnknown, or DirectoryFull where fewer than
-        `free_bytes_min` bytes of disk are free.
+        DirectoryInUse, DirectoryOfAnotherNode (also where it was made with another number of shards),
+        DirectoryFormatUnknown, or DirectoryFull where fewer than `free_bytes_min` bytes of disk are free.
         """
         self.folder = folder
         self._node = node
         self._cluster = cluster
+        self._shard_count = shard_count
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock: int | None = _lock(folder)
@@ -86,6 +87,13 @@ class DataDirectory:
                 f"{found.get('cluster')!r}, this is node {self._node!r} of cluster {self._cluster!r}: "
                 "start with the other folder or the other name."
             )
+        # A folder that does not say is of a time before this was written down.
+        shard_count = found.get("shard_count", self._shard_count)
+        if shard_count != self._shard_count:
+            raise DirectoryOfAnotherNode(
+                f"The data directory {self.folder} was made with shards = {shard_count}, the settings say "
+                f"{self._shard_count}: the number is fixed when the cluster is made, set it back."
+            )
         return True
 
     def _check_room(self, free_bytes_min: int) -> None:
@@ -98,7 +106,12 @@ class DataDirectory:
 
     def mark_set_up(self) -> None:
         """Write whose folder this is, durably; called once store and log exist, so that their loss is noticed later."""
-        identity = {"format": FORMAT_VERSION, "cluster": self._cluster, "node": self._node}
+        identity = {
+            "format": FORMAT_VERSION,
+            "cluster": self._cluster,
+            "node": self._node,
+            "shard_count": self._shard_count,
+        }
         draft = self.folder / f"{_IDENTITY}.draft"
         try:
             with draft.open("wb") as file:

@@ -33,6 +33,7 @@ def open_node(settings: HostSettings) -> Opened:
         settings.data_directory,
         node=settings.node,
         cluster=settings.cluster,
+        shard_count=settings.shard_count,
         free_bytes_min=settings.free_bytes_min,
     )
     store: Store | None = None
