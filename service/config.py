@@ -236,6 +236,7 @@ def _check_together(settings: ServerSettings) -> None:
         raise SettingsError("election_ms_max must be greater than election_ms_min")
     if settings.election_ms_min < 2 * settings.heartbeat_ms:
         raise SettingsError("election_ms_min must be at least twice heartbeat_ms")
+    _check_ports(settings)
     names = [member.node for member in settings.members]
     if len(set(names)) != len(names):
         raise SettingsError("a node is listed twice among the members")
@@ -243,6 +244,17 @@ def _check_together(settings: ServerSettings) -> None:
         raise SettingsError(f"this node, {settings.node!r}, is not among the members {', '.join(names)}")
     if not settings.insecure:
         _check_secure(settings)
+
+
+def _check_ports(settings: ServerSettings) -> None:
+    """Refuse one address for two of the node's own ports; port 0, any free one, may stand again."""
+    keys = ["listen", "listen_metrics"] + (["listen_peers"] if settings.members else [])
+    taken: dict[object, str] = {}
+    for key in keys:
+        address = getattr(settings, key)
+        if address.port and address in taken:
+            raise SettingsError(f"{taken[address]} and {key} are both {address}: give each a port of its own")
+        taken[address] = key
 
 
 def _check_files(settings: ServerSettings) -> None:
