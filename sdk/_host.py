@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from tallymq._registry import Registry
 from tallymq._runtime import Runtime
-from tallymq.exceptions import ClosedError
+from tallymq.exceptions import ClosedError, ConfigurationError
 
 log = logging.getLogger("tallymq")
 
@@ -43,9 +43,18 @@ class Host:
         _hosts.add(self)
 
     def run(self, work: Callable[[Runtime], Awaitable[Result]]) -> Result:
-        """Run a coroutine on the engine's loop and wait for it. Raises what it raises."""
+        """Run a coroutine on the engine's loop and wait for it. Raises what it raises; ConfigurationError there."""
+        self._refuse_own_thread()
         runtime = self._runtime or self._started()
         return self._wait(self._submit(work(runtime)))
+
+    def _refuse_own_thread(self) -> None:
+        if self._thread is not None and threading.current_thread() is self._thread:
+            # It would wait for itself, and everybody else with it.
+            raise ConfigurationError(
+                "A blocking call was made on the client's own loop, by an async check of a Tally.",
+                hint="Use a plain function for the check, or AsyncTally and await.",
+            )
 
     def _submit(self, awaitable: Awaitable[Result]) -> Future[Result]:
         coroutine = _as_coroutine(awaitable)
@@ -74,8 +83,6 @@ class Host:
                 raise ClosedError("The client is closed.")
             if self._runtime is not None:
                 return self._runtime
-            if threading.current_thread() is self._thread:
-                raise ClosedError("The client is not started.")
             self._loop = asyncio.new_event_loop()
             self._thread = threading.Thread(target=self._serve, args=(self._loop,), name="tallymq", daemon=True)
             self._thread.start()
@@ -119,12 +126,15 @@ class Host:
         return self._runtime is not None
 
     def close(self) -> None:
-        """Close the engine and end the thread. Idempotent; nothing can be done afterwards."""
+        """Close the engine and end the thread, whatever fails. Idempotent; nothing can be done afterwards."""
+        self._refuse_own_thread()
         with self._lock:
             self._closed = True
-            if self._runtime is not None:
-                self._wait(self._submit(self._runtime.close()))
-            self._stop()
+            try:
+                if self._runtime is not None:
+                    self._wait(self._submit(self._runtime.close()))
+            finally:
+                self._stop()
 
     def forked(self) -> None:
         """In the child: begin anew when next used. The parent's thread does not exist here, its lock may be held."""

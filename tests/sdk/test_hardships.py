@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from collections.abc import Awaitable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from tallymq import AsyncTally, ClosedError, ConfigurationError, Message, Receipt, Retry, Tally, TallyError, Tls
 from tallymq._channel import ADMIN
+from tallymq._runtime import Runtime
 from tallymq.proto import admin_pb2
 from tests.sdk.conftest import Bank, ask, balance
 from tests.sdk.test_consuming import all_acknowledged
@@ -240,4 +242,79 @@ def test_a_database_away_at_the_start_is_no_reason_not_to_start(cluster: Cluster
 
     with Tally(cluster.url, group="away", checker=away) as tally:
         tally.start()
-        tally.publish(topic, b"")
+        assert tally.publish(topic, b"").id
+
+
+def test_a_call_that_comes_just_after_the_end_is_told_so(cluster: Cluster, topic: str) -> None:
+    tally = Tally(cluster.url)
+    tally.publish(topic, b"")
+    asked = threading.Event()
+    answers: list[str] = []
+
+    async def nothing() -> None:
+        pass
+
+    def close_first(_runtime: Runtime) -> Awaitable[None]:
+        # The caller has seen a client that runs; before its call is handed over, the loop ends.
+        tally.close()
+        return nothing()
+
+    async def never() -> None:
+        asked.set()
+        await asyncio.get_running_loop().create_future()
+
+    def ask_in_vain() -> None:
+        try:
+            tally._host.run(lambda _runtime: never())
+        except ClosedError:
+            answers.append("closed")
+
+    def call_late() -> None:
+        try:
+            tally._host.run(close_first)
+        except ClosedError:
+            answers.append("closed")
+
+    waiting = threading.Thread(target=ask_in_vain, daemon=True)
+    waiting.start()
+    assert asked.wait(60)
+    late = threading.Thread(target=call_late, daemon=True)
+    late.start()
+    for thread in (late, waiting):
+        thread.join(20)
+        assert not thread.is_alive()
+    assert answers == ["closed", "closed"]
+
+
+def test_a_blocking_call_on_the_clients_own_loop_is_an_error_and_no_standstill(cluster: Cluster) -> None:
+    with Tally(cluster.url) as tally:
+
+        async def block(_runtime: Runtime) -> list[str]:
+            said = []
+            for call in (lambda: tally.publish("t", b""), tally.close):
+                with pytest.raises(ConfigurationError) as caught:
+                    call()
+                said.append(caught.value.message)
+            return said
+
+        for message in tally._host.run(block):
+            assert "own loop" in message
+
+
+def test_a_close_that_fails_ends_the_thread_all_the_same(cluster: Cluster, topic: str) -> None:
+    tally = Tally(cluster.url)
+    tally.publish(topic, b"")
+    runtime, thread = tally._host._runtime, tally._host._thread
+    assert runtime is not None
+    assert thread is not None
+    close = runtime.close
+
+    async def fail() -> None:
+        await close()
+        raise LookupError
+
+    runtime.close = fail
+    with pytest.raises(LookupError):
+        tally.close()
+    assert not thread.is_alive()
+    tally.close()
