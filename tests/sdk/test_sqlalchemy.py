@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_asyn
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sessionmaker
 
 from tallymq import AsyncTally, ConfigurationError, Tally, UnknownTopic
+from tallymq.proto import admin_pb2
 from tests.sdk.conftest import Bank, ask, balance
 from tests.sdk.test_transactions import received, transactions
 from tests.support.nodes import Cluster
@@ -172,3 +173,46 @@ async def test_async_sessions_do_the_same(cluster: Cluster, topic: str, path: Pa
     await engine.dispose()
     assert balance(path) == 900
     assert await asyncio.to_thread(bodies, cluster, topic, 2) == ["noted with await", "noted without await"]
+
+
+def test_what_the_session_holds_is_written_before_the_markers(
+    topic: str, tally: Tally, sessions: "sessionmaker[Session]", engine: Engine
+) -> None:
+    said: list[str] = []
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def note(_connection: object, _cursor: object, sql: str, *_others: object) -> None:
+        if "tallymq_txn" in sql or "account" in sql:
+            said.append(" ".join(sql.split()[:3]))
+
+    with sessions.begin() as session:
+        account = session.get_one(Account, "it")
+        tally.publish(session, topic, "published first")
+        account.balance -= 100
+        said.clear()
+    assert [sql.split()[0] for sql in said[:2]] == ["UPDATE", "INSERT"]
+    assert said[0].startswith("UPDATE account")
+    assert said[1] == "INSERT INTO tallymq_txn"
+
+
+def test_a_savepoint_released_while_committing_decides_nothing(
+    cluster: Cluster, topic: str, tally: Tally, sessions: "sessionmaker[Session]", path: Path
+) -> None:
+    # Registered after ours: the halves are stored and the markers written, and the commit fails after all.
+    @event.listens_for(sessions, "before_commit")
+    def fail_after_a_savepoint(session: Session) -> None:
+        if session.in_nested_transaction():
+            return
+        with session.begin_nested():
+            session.execute(text("UPDATE account SET balance = 0"))
+        raise LookupError
+
+    session = sessions()
+    session.get_one(Account, "it").balance = 0
+    tally.publish(session, topic, "never")
+    with pytest.raises(LookupError):
+        session.commit()
+    session.close()
+    decided = wait_for("a decision", lambda: [each for each in transactions(cluster, topic) if each.decided_by])
+    assert (decided[0].decided_by, decided[0].state) == ("check", admin_pb2.TRANSACTION_STATE_ROLLED_BACK)
+    assert balance(path) == 1_000
