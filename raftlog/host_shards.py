@@ -14,7 +14,6 @@ from tallymq.raftlog.errors import RaftLogError, StoreFailed, StoreFull
 from tallymq.raftlog.host_opening import Opened
 from tallymq.raftlog.host_shard import Caller, ShardHandle
 from tallymq.raftlog.journal import Journal
-from tallymq.raftlog.log import NodeLog
 from tallymq.raftlog.messages import Message, Payload
 from tallymq.raftlog.proposals import Proposals
 from tallymq.raftlog.replica import Replica
@@ -88,7 +87,7 @@ def make_shard(number: int, settings: HostSettings, opened: Opened, host: ShardH
         node=settings.node,
         members=settings.member_names,
         journal=Journal(opened.log, number),
-        apply=_Applier(replica, opened.log, host).apply,
+        apply=_Applier(replica, host).apply,
         send=partial(host.send, number),
         now_ms=now_ms,
         random=random.SystemRandom(),
@@ -105,23 +104,19 @@ def make_shard(number: int, settings: HostSettings, opened: Opened, host: ShardH
 
 
 class _Applier:
-    """Applies, and lets the log forget payloads once the store has their effects."""
+    """Applies; a store that fails ends the node's part, not only the shard's."""
 
-    def __init__(self, replica: Replica, log: NodeLog, host: ShardHost) -> None:
+    def __init__(self, replica: Replica, host: ShardHost) -> None:
         self._replica = replica
-        self._log = log
         self._host = host
 
     def apply(self, index: int, term: int, payload: Payload) -> tuple[Result, ...]:
         try:
-            results = self._replica.apply(index, term, payload)
+            return self._replica.apply(index, term, payload)
         except (StoreFailed, StoreFull) as error:
             # The store is the node's, not the shard's.
             self._host.fail(str(error))
             raise
-        if not self._replica.pending_bytes:
-            self._log.applied(self._replica.shard, index)
-        return results
 
 
 def _consensus_settings(settings: HostSettings) -> ConsensusSettings:
