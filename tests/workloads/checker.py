@@ -1,4 +1,4 @@
-"""Looks at a history for everything that must not be in it. `python -m tests.workloads.checker FILE` prints what it found.
+"""Looks at a history for everything that must not be in it: `python -m tests.workloads.checker FILE`.
 
 An anomaly is told from what clients were told and saw, never from the inside of a node. What a caller does not know
 (an UNKNOWN outcome) may have happened or not, and is held against nobody; but it may not be both.

@@ -10,6 +10,7 @@ acknowledged-delivered  a message came again after the group had been told that 
 """
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 from tests.workloads.checker_seen import Anomaly, Seat, Seen
 from tests.workloads.history import Deliver, Outcome
@@ -42,7 +43,7 @@ def _order(seen: Seen, seat: Seat, deliveries: list[Deliver]) -> Iterator[Anomal
         if first and first[0] < highest.get(delivery.client, -1):
             text = f"{delivery.client} of {_name(seat)} got {first[0]} after {highest[delivery.client]}"
             yield Anomaly("nonmonotonic-external", text)
-        for before, after in zip(first, first[1:], strict=False):
+        for before, after in pairwise(first):
             if after <= before:
                 yield Anomaly("nonmonotonic-internal", f"{_name(seat)} got {after} behind {before} in one delivery")
             elif any(offset in there for offset in range(before + 1, after)):

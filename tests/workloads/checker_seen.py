@@ -67,7 +67,6 @@ class Seen:
         self.publishes: list[Publish] = []
         self.sent: dict[str, Message] = {}
         self.transactions: defaultdict[str, Transaction] = defaultdict(Transaction)
-        self.transaction_of: dict[str, str] = {}
         self.deliveries: defaultdict[Seat, list[Deliver]] = defaultdict(list)
         self.acknowledges: defaultdict[Seat, list[Acknowledge]] = defaultdict(list)
         self.stands: defaultdict[Seat, list[Stand]] = defaultdict(list)
@@ -85,27 +84,37 @@ class Seen:
             case Publish():
                 self.publishes.append(event)
                 self.sent.update({message.id: message for message in event.messages})
-            case Prepare():
-                self.transactions[event.transaction].prepares.append(event)
-                for message in event.messages:
-                    self.sent[message.id] = message
-                    self.transaction_of[message.id] = event.transaction
-            case Decide():
-                self.transactions[event.transaction].decides.append(event)
-            case Check():
-                self.transactions[event.transaction].checks.append(event)
-            case Deliver():
-                self.deliveries[(event.group, event.topic, event.queue)].append(event)
-            case Acknowledge():
-                self.acknowledges[(event.group, event.topic, event.queue)].append(event)
-            case Stand():
-                self.stands[(event.group, event.topic, event.queue)].append(event)
-            case Drained():
-                self.drained.add((event.group, event.topic, event.queue))
+            case Prepare() | Decide() | Check():
+                self._sort_transaction(event)
+            case Deliver() | Acknowledge() | Stand() | Drained():
+                self._sort_group(event)
             case Log():
                 self.logs[(event.topic, event.queue)] = event
             case Calm():
                 self.calms.append(event)
+
+    def _sort_transaction(self, event: Prepare | Decide | Check) -> None:
+        transaction = self.transactions[event.transaction]
+        match event:
+            case Prepare():
+                transaction.prepares.append(event)
+                self.sent.update({message.id: message for message in event.messages})
+            case Decide():
+                transaction.decides.append(event)
+            case Check():
+                transaction.checks.append(event)
+
+    def _sort_group(self, event: Deliver | Acknowledge | Stand | Drained) -> None:
+        seat = (event.group, event.topic, event.queue)
+        match event:
+            case Deliver():
+                self.deliveries[seat].append(event)
+            case Acknowledge():
+                self.acknowledges[seat].append(event)
+            case Stand():
+                self.stands[seat].append(event)
+            case Drained():
+                self.drained.add(seat)
 
     def sightings(self) -> Iterable[tuple[Queue, Record, str]]:
         """Yield every record anybody saw anywhere, and where that was."""
