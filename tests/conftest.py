@@ -1,14 +1,15 @@
-"""What holds for all tests: which may be left out, and that none is left out in the whole examination."""
+"""What holds for all tests: a test is left out only by a mark `needs_...`, and in the whole examination none is."""
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 # Debian keeps servers out of the path of ordinary users.
 SERVER_FOLDERS = ("/usr/sbin", "/usr/local/go/bin")
+LEFT_OUT = pytest.StashKey[bool]()
 
 
 def find_program(name: str) -> str | None:
@@ -17,22 +18,44 @@ def find_program(name: str) -> str | None:
     return shutil.which(name, path=path)
 
 
-def missing_for(marker: str) -> str | None:
-    """Why a test with this marker cannot run here, or None if it can."""
-    if marker == "needs_root":
-        # Only where it is asked for: tests/test_examination.py uses this file alone, elsewhere.
-        from tests.support.real_root import root_is_missing
+def missing_program(name: str) -> str | None:
+    """Why a test that wants this program cannot run here, or None if it can."""
+    return None if find_program(name) else f"needs {name}"
 
-        return root_is_missing()
-    if marker == "needs_postgres":
-        found = any(Path("/usr/lib/postgresql").glob("*/bin/initdb")) or find_program("initdb")
-        return None if found else "needs PostgreSQL"
-    program = {"needs_mariadb": "mariadbd", "needs_eatmydata": "eatmydata", "needs_go": "go"}[marker]
-    return None if find_program(program) else f"needs {program}"
+
+def missing_postgres() -> str | None:
+    """The same for PostgreSQL, which Debian keeps in a folder of its version."""
+    found = any(Path("/usr/lib/postgresql").glob("*/bin/initdb")) or find_program("initdb")
+    return None if found else "needs PostgreSQL"
+
+
+def missing_root() -> str | None:
+    """The same for a root that may mount a file system."""
+    # Only where it is asked for: tests/test_examination.py uses this file alone, elsewhere.
+    from tests.support.real_root import root_is_missing
+
+    return root_is_missing()
+
+
+def missing_fork() -> str | None:
+    """The same for an operating system that forks."""
+    return None if hasattr(os, "fork") else "needs an operating system that forks"
+
+
+# The marks, and nothing else, by which a test may be left out. pyproject.toml registers each.
+NEEDS: Mapping[str, Callable[[], str | None]] = {
+    "needs_postgres": missing_postgres,
+    "needs_mariadb": lambda: missing_program("mariadbd"),
+    "needs_eatmydata": lambda: missing_program("eatmydata"),
+    "needs_go": lambda: missing_program("go"),
+    "needs_systemd": lambda: missing_program("systemd-analyze"),
+    "needs_root": missing_root,
+    "needs_fork": missing_fork,
+}
 
 
 def no_skips() -> bool:
-    """True where a test left out, or expected to fail, fails the run."""
+    """True where not even a test whose program is missing may be left out."""
     return os.environ.get("TALLYMQ_NO_SKIPS", "") == "1"
 
 
@@ -40,19 +63,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Leaves out the tests whose programs this machine lacks."""
     for item in items:
         for marker in item.iter_markers():
-            reason = missing_for(marker.name) if marker.name.startswith("needs_") else None
+            reason = NEEDS[marker.name]() if marker.name.startswith("needs_") else None
             if reason is not None:
+                item.stash[LEFT_OUT] = True
                 item.add_marker(pytest.mark.skip(reason=reason))
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
-    """Turns a test that was left out into a failure where none may be."""
+    """Turns a test that was left out by other means, or was expected to fail, into a failure."""
     report = yield
-    if no_skips() and (report.skipped or hasattr(report, "wasxfail")):
+    expected = hasattr(report, "wasxfail")
+    if expected or (report.skipped and (no_skips() or LEFT_OUT not in item.stash)):
         report.outcome = "failed"
-        report.longrepr = f"{item.nodeid} was left out, and nothing may be: {report.longrepr}"
-        if hasattr(report, "wasxfail"):
+        what = "was expected to fail" if expected else "was left out"
+        why = "here nothing may be" if LEFT_OUT in item.stash else "only a mark needs_... leaves a test out"
+        report.longrepr = f"{item.nodeid} {what}, and {why}: {report.longrepr}"
+        if expected:
             del report.wasxfail
     return report
 
@@ -61,7 +88,9 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 def pytest_make_collect_report(collector: pytest.Collector) -> Iterator[None]:
     """The same for a whole file that leaves itself out."""
     report = yield
-    if no_skips() and report.skipped:
+    if report.skipped:
         report.outcome = "failed"
-        report.longrepr = f"{collector.nodeid} was left out, and nothing may be: {report.longrepr}"
+        report.longrepr = (
+            f"{collector.nodeid} was left out, and only a mark needs_... leaves a test out: {report.longrepr}"
+        )
     return report

@@ -1,6 +1,5 @@
 """Who is called root is believed only after a file system was mounted."""
 
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -25,9 +24,7 @@ def test_a_root_that_may_mount_is_one() -> None:
 
 
 def test_a_root_that_may_not_mount_is_none_and_the_reason_says_so() -> None:
-    setpriv = shutil.which("setpriv")
-    assert setpriv
-    reason = asked_through(setpriv, "--bounding-set=-sys_admin", "--inh-caps=-sys_admin")
+    reason = asked_through("setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin")
     assert reason.startswith("needs a root that may mount a file system: mount said ")
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import find_program
 from tests.support.nodes import Cluster
+from tests.support.programs import program_path
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "go"
 STUBS = "tallymqv1"
@@ -21,8 +21,7 @@ pytestmark = pytest.mark.needs_go
 
 
 def run(*command: str, timeout_s: float = BUILD_S, **environment: str) -> subprocess.CompletedProcess[str]:
-    go = find_program("go") or "go"
-    path = os.pathsep.join((str(Path(go).parent), os.environ.get("PATH", os.defpath)))
+    path = os.pathsep.join((str(Path(program_path("go")).parent), os.environ.get("PATH", os.defpath)))
     variables = {**os.environ, "PATH": path, "GOFLAGS": "-buildvcs=false", **environment}
     return subprocess.run(
         command, cwd=EXAMPLE, env=variables, stdin=subprocess.DEVNULL, capture_output=True, text=True,

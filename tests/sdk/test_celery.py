@@ -21,7 +21,7 @@ TASKS = 8
 # The pool gives a task to whichever process is free; until both have worked, tasks go on.
 ROUNDS_MIN, ROUNDS_MAX = 2, 50
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+pytestmark = pytest.mark.needs_fork
 
 
 @pytest.fixture

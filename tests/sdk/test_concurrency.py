@@ -76,7 +76,7 @@ def publish_in_child(tally: Tally, topic: str, answers: object) -> None:
     tally.close()
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@pytest.mark.needs_fork
 def test_after_a_fork_a_tally_reconnects_by_itself_in_both_processes(cluster: Cluster, topic: str) -> None:
     context = multiprocessing.get_context("fork")
     with Tally(cluster.url) as tally:
@@ -122,7 +122,7 @@ def in_forked_child(work: object) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@pytest.mark.needs_fork
 def test_a_handle_made_before_a_fork_is_a_clear_error_after_it(cluster: Cluster, topic: str, bank: Bank) -> None:
     import sqlite3
 
@@ -143,7 +143,7 @@ def test_a_handle_made_before_a_fork_is_a_clear_error_after_it(cluster: Cluster,
         connection.close()
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@pytest.mark.needs_fork
 async def test_an_async_tally_made_before_a_fork_is_a_clear_error_after_it(cluster: Cluster, topic: str) -> None:
     async with AsyncTally(cluster.url) as tally:
         await tally.publish(topic, b"")

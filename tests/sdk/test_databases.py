@@ -6,6 +6,7 @@ from typing import Any
 
 import asyncpg
 import psycopg
+import psycopg_pool
 import pymysql
 import pytest
 
@@ -125,10 +126,9 @@ async def test_with_asyncpg_and_a_pool(cluster: Cluster, topic: str, postgres: P
 
 
 def test_with_a_pool_of_psycopg(cluster: Cluster, topic: str, postgres: Postgres, mariadb: MariaDb) -> None:
-    pools = pytest.importorskip("psycopg_pool")
     before = sum_of(postgres, mariadb)
     left = "SELECT count(*) FROM tallymq_txn WHERE state = 1"
-    with pools.ConnectionPool(postgres.url, min_size=1, max_size=2, open=True) as pool:
+    with psycopg_pool.ConnectionPool(postgres.url, min_size=1, max_size=2, open=True) as pool:
         with Tally(cluster.url, group="psp", checker=pool) as tally:
             with pool.connection() as connection, tally.transaction(connection) as tx:
                 connection.execute("UPDATE account SET balance = balance - 1")

@@ -24,7 +24,7 @@ CALLERS = 8
 # Two sync workers share one listening socket; until both have answered, callers go on.
 ROUNDS_MIN, ROUNDS_MAX = 5, 200
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+pytestmark = pytest.mark.needs_fork
 
 
 class Site:
