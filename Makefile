@@ -27,9 +27,11 @@ build/rooms.txt: FORCE
 	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 
 .venv/installed: pyproject.toml build/rooms.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 		|| { echo "TallyMQ needs Python 3.11 or newer; say which: make PYTHON=python3.11 ..." >&2; exit 1; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) comes without its module venv here:" \
+		"install it (Debian, Ubuntu: apt-get install python3-venv), then run make again." >&2; exit 1; }
+	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv
 	@echo "Installing TallyMQ and its development tools into .venv"
 	@$(BIN)/pip install --quiet --editable '.[dev]' --config-settings editable_mode=strict
 	@touch $@
