@@ -15,12 +15,17 @@ KIND_HELLO = 1
 KIND_PING = 2
 KIND_MESSAGE = 16
 """A message of one shard's consensus; its payload is `codec`'s."""
-KINDS = frozenset({KIND_HELLO, KIND_PING, KIND_MESSAGE})
+KIND_SNAPSHOT = 17
+"""Part of a snapshot of one shard, or a word about one; its payload is `snapshot_codec`'s. Leaves after all others."""
+KINDS = frozenset({KIND_HELLO, KIND_PING, KIND_MESSAGE, KIND_SNAPSHOT})
 
 RECEIVE_BYTES = 256 * 1024
 """Size of the buffer all small frames are received into; a larger one gets a buffer of its own."""
 JOIN_BYTES_MAX = 64 * 1024
 """Pieces up to this size are joined before they are sent: below it a copy is cheaper than a TLS record of its own."""
+
+SNAPSHOT_BYTES_MAX = 4 * 1024 * 1024
+"""Of parts of snapshots waiting for one peer; whoever sends them waits for answers long before."""
 
 Bytes = bytes | bytearray | memoryview
 
@@ -119,18 +124,29 @@ class FrameReader:
 
 
 class SendQueue:
-    """Frames waiting for one peer, bounded in bytes: urgent ones leave first, and each kind has a bound of its own."""
+    """Frames waiting for one peer, bounded in bytes: urgent ones leave first, parts of snapshots last.
 
-    def __init__(self, bytes_max: int, urgent_bytes_max: int = 1024 * 1024) -> None:
+    Each of the three has a bound of its own.
+    """
+
+    def __init__(
+        self,
+        bytes_max: int,
+        urgent_bytes_max: int = 1024 * 1024,
+        snapshot_bytes_max: int = SNAPSHOT_BYTES_MAX,
+    ) -> None:
         self._bytes_max = bytes_max
         self._urgent_bytes_max = urgent_bytes_max
+        self._snapshot_bytes_max = snapshot_bytes_max
         self._queue: deque[tuple[int, list[Bytes]]] = deque()
         self._urgent: deque[tuple[int, list[Bytes]]] = deque()
+        self._snapshots: deque[tuple[int, list[Bytes]]] = deque()
         self.queued_bytes = 0
         self.urgent_bytes = 0
+        self.snapshot_bytes = 0
 
     def __bool__(self) -> bool:
-        return bool(self._queue or self._urgent)
+        return bool(self._queue or self._urgent or self._snapshots)
 
     def put(self, kind: int, shard: int, payload: Sequence[Bytes], urgent: bool = False) -> bool:
         """Queue one frame; False if the bound forbids it and nothing was queued."""
@@ -143,6 +159,12 @@ class SendQueue:
             self.urgent_bytes += size
             self._urgent.append((size, pieces))
             return True
+        if kind == KIND_SNAPSHOT:
+            if self.snapshot_bytes + size > self._snapshot_bytes_max:
+                return False
+            self.snapshot_bytes += size
+            self._snapshots.append((size, pieces))
+            return True
         if self.queued_bytes + size > self._bytes_max:
             return False
         self.queued_bytes += size
@@ -153,13 +175,16 @@ class SendQueue:
         """Remove whole frames, urgent ones first, until `bytes_max` is reached; return what to write, in order."""
         pieces: list[Bytes] = []
         taken = 0
-        while taken < bytes_max and (self._urgent or self._queue):
+        while taken < bytes_max and self:
             if self._urgent:
                 size, frame = self._urgent.popleft()
                 self.urgent_bytes -= size
-            else:
+            elif self._queue:
                 size, frame = self._queue.popleft()
                 self.queued_bytes -= size
+            else:
+                size, frame = self._snapshots.popleft()
+                self.snapshot_bytes -= size
             taken += size
             pieces += frame
         return join_small(pieces)
@@ -168,7 +193,8 @@ class SendQueue:
         """Forget everything."""
         self._queue.clear()
         self._urgent.clear()
-        self.queued_bytes = self.urgent_bytes = 0
+        self._snapshots.clear()
+        self.queued_bytes = self.urgent_bytes = self.snapshot_bytes = 0
 
 
 def join_small(pieces: Iterable[Bytes]) -> list[Bytes]:

@@ -14,6 +14,7 @@ from tallymq.raftlog.disk import Disk
 from tallymq.raftlog.errors import BodyDamaged, LogFull
 from tallymq.raftlog.keys import location_key, log_mark_key
 from tallymq.raftlog.locations import Location, decode_location, encode_location
+from tallymq.raftlog.log_bodies import BodyCopy, BodyReader, copy_pieces
 from tallymq.raftlog.log_mark import LogMark, ShardMark, encode_mark
 from tallymq.raftlog.log_rounds import RoundPlace, Rounds
 from tallymq.raftlog.log_shard import ShardLog, ShardLogState
@@ -53,6 +54,8 @@ class NodeLog:
         self._recovered_round = writer.round_open - 1
         self._round_synced = self._recovered_round
         self._drafts: list[Draft] = []
+        # Copies in the open round, by their place among its drafts.
+        self._copies: dict[int, BodyCopy] = {}
         self._sealed = True
         self._mark_bytes = 0
         self._bytes_before = 0
@@ -131,6 +134,18 @@ class NodeLog:
         payload = encode_base(base)
         self._drafts.append(Draft(Kind.BASE, shard, base.term, base.index, (payload,), len(payload)))
 
+    def append_body_copy(self, shard: int, index: int, term: int, start: int, body: bytes) -> BodyCopy:
+        """Write the bytes that lie at `start` of an entry's payload again, or as another node has them.
+
+        Raft never sees them. They may be referred to under the entry's `location_key` once the copy's round is synced.
+        """
+        self._writer.refuse_if_failed()
+        copy = BodyCopy(shard, index, term, start, len(body), self.round_open)
+        pieces = copy_pieces(start, body)
+        self._copies[len(self._drafts)] = copy
+        self._drafts.append(Draft(Kind.BODY_COPY, shard, term, index, pieces, sum(map(len, pieces))))
+        return copy
+
     def seal(self) -> None:
         """Append a seal if the last round is durable and no record says so yet; write and sync it like any round."""
         if not self._sealed and not self._drafts and self._writer.all_synced:
@@ -166,8 +181,10 @@ class NodeLog:
         for draft, place in zip(self._drafts, places, strict=True):
             if draft.kind == Kind.ENTRY:
                 self._place(draft, place)
+        for number, copy in self._copies.items():
+            copy.placed(places[number])
         self._sealed = self._drafts[-1].kind == Kind.SEAL
-        self._drafts = []
+        self._drafts, self._copies = [], {}
         return written
 
     def _place(self, draft: Draft, place: Position) -> None:
@@ -219,33 +236,35 @@ class NodeLog:
         pieces = self._shard(shard).payload_of(index)
         if pieces is not None:
             return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        location = self._location(shard, index)
-        record = self._segments.read_record(location.segment, location.offset, location.length)
-        if record is None or (record.kind, record.shard, record.index, record.term) != (
-            Kind.ENTRY,
-            shard,
-            index,
-            location.term,
-        ):
-            raise BodyDamaged(f"entry {index} of shard {shard} is damaged in segment {location.segment} of the log")
-        return record.payload
+        body = self.open_body(shard, index, self._location(shard, index))
+        return body.read(body.length)
 
     def read_slice(self, shard: int, index: int, start: int, length: int) -> bytes:
         """Return part of a payload without reading the rest, so without its checksum: the caller has the batch's own.
 
-        BodyDamaged if the payload does not reach so far or cannot be read.
+        Also of entries that Raft has no more, as long as their bytes are needed. BodyDamaged if the payload does not
+        reach so far or cannot be read.
         """
         pieces = self._shard(shard).payload_of(index)
         if pieces is not None:
             found = _cut(pieces, start, length)
         else:
-            location = self._location(shard, index)
-            inside = 0 <= start <= start + length <= location.length and location.segment in self._segments
-            place = location.offset + HEADER_BYTES + start
+            location = self._body_location(shard, index)
+            begin = start - location.start
+            inside = 0 <= begin <= begin + length <= location.length and location.segment in self._segments
+            place = location.offset + HEADER_BYTES + location.prefix_bytes + begin
             found = self._segments.read(location.segment, place, length) if inside else b""
         if start < 0 or length < 0 or len(found) != length:
             raise BodyDamaged(f"bytes {start} to {start + length} of entry {index} of shard {shard} are not there")
         return found
+
+    def open_body(self, shard: int, index: int, location: Location | None = None) -> BodyReader:
+        """Read what is held of an entry's payload bit by bit, verified once all of it was; see `BodyReader`.
+
+        `location` is given where an older state of the store is read. BodyDamaged, IndexError as `read_slice`.
+        """
+        found = self._body_location(shard, index) if location is None else location
+        return BodyReader(self._segments, shard, index, found)
 
     def location_pair(self, shard: int, index: int) -> tuple[bytes, bytes]:
         """Return the store's key and value for an entry that is written; belongs into one batch with its effects."""
@@ -272,6 +291,12 @@ class NodeLog:
         if location is None:
             raise ValueError(f"entry {index} of shard {shard} is not written yet")
         return location
+
+    def _body_location(self, shard: int, index: int) -> Location:
+        """Return where the bytes of an entry are, also of one that came to the state by a snapshot."""
+        if index <= self._shard(shard).base.index:
+            return self._stored_location(shard, index)
+        return self._location(shard, index)
 
     def _stored_location(self, shard: int, index: int) -> Location:
         value = self._store.get(location_key(shard, index))
@@ -303,7 +328,8 @@ class NodeLog:
         """
         start_round = self._writer.synced_end.round + 1
         for shard, log in self._shards.items():
-            index = applied.get(shard, log.applied) + 1
+            # While a base is on its way to the disk, the store's index may still be the one from before it.
+            index = max(applied.get(shard, log.applied), log.base.index) + 1
             if index <= log.last_index:
                 start_round = min(start_round, log.round_of(index))
         start_round = min([start_round, *(place for _, place in self._withdrawn)])

@@ -13,12 +13,12 @@ from pathlib import Path
 
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor, FileDescriptor, ServiceDescriptor
 
-from tallymq.proto import admin_pb2, hello_pb2, messaging_pb2, raft_pb2, replicated_pb2
+from tallymq.proto import admin_pb2, hello_pb2, messaging_pb2, raft_pb2, replicated_pb2, snapshot_pb2
 
 PATH = Path(__file__).resolve().parents[2] / "proto" / "fingerprint.json"
 PUBLIC = (messaging_pb2.DESCRIPTOR, admin_pb2.DESCRIPTOR)
 # On disk, and between nodes of which one is already of the next version.
-BETWEEN_VERSIONS = (replicated_pb2.DESCRIPTOR, raft_pb2.DESCRIPTOR, hello_pb2.DESCRIPTOR)
+BETWEEN_VERSIONS = (replicated_pb2.DESCRIPTOR, raft_pb2.DESCRIPTOR, hello_pb2.DESCRIPTOR, snapshot_pb2.DESCRIPTOR)
 PREFIX = "TYPE_"
 TYPES = {
     value: name.removeprefix(PREFIX).lower() for name, value in vars(FieldDescriptor).items() if name.startswith(PREFIX)

@@ -10,6 +10,7 @@ from tallymq.raftlog.framing import (
     KIND_HELLO,
     KIND_MESSAGE,
     KIND_PING,
+    KIND_SNAPSHOT,
     RECEIVE_BYTES,
     Frame,
     FrameReader,
@@ -89,6 +90,21 @@ def test_urgent_frames_leave_first() -> None:
     queue.put(KIND_MESSAGE, 2, (b"fast",), urgent=True)
     assert b"".join(queue.take(1)).endswith(b"fast")
     assert b"".join(queue.take(1)).endswith(b"slow")
+
+
+def test_parts_of_snapshots_leave_after_all_others_and_have_a_bound_of_their_own() -> None:
+    queue = SendQueue(1 << 20, snapshot_bytes_max=200)
+    assert queue.put(KIND_SNAPSHOT, 1, (b"s" * 93,))
+    assert queue.put(KIND_SNAPSHOT, 1, (b"t" * 93,))
+    assert not queue.put(KIND_SNAPSHOT, 1, (b"u" * 93,))
+    assert queue.put(KIND_SNAPSHOT, 1, (b"word",), urgent=True)
+    assert queue.put(KIND_MESSAGE, 1, (b"entries",))
+    frames = [b"".join(queue.take(1)) for _ in range(4)]
+    assert [frame[-4:] for frame in frames] == [b"word", b"ries", b"ssss", b"tttt"]
+    assert not queue
+    assert queue.put(KIND_SNAPSHOT, 1, (b"s" * 193,))
+    queue.clear()
+    assert (bool(queue), queue.snapshot_bytes) == (False, 0)
 
 
 def test_a_large_piece_is_not_copied_and_small_ones_are_joined() -> None:

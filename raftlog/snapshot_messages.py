@@ -1,0 +1,111 @@
+"""What nodes say to each other about snapshots and damaged bodies. Values; `snapshot_codec` has their bytes."""
+
+from __future__ import annotations
+
+from tallymq.raftlog.messages import Struct
+
+
+class Offer(Struct, frozen=True):
+    """Leader to follower: the state after entry `index` of term `base_term` can be had."""
+
+    attempt: int
+    index: int
+    base_term: int
+    configuration: bytes = b""
+
+
+class Want(Struct, frozen=True):
+    """Follower to leader: bodies up to an entry, and pairs up to a key ("" for none), are there already."""
+
+    attempt: int
+    bodies_after: int = 0
+    pairs_after: bytes = b""
+
+
+class BodyPiece(Struct, frozen=True):
+    """Part of the bytes an entry carries: `data` lies at `offset` of the body, which begins at `start` of the payload.
+
+    `crc32c` is of the whole body, and counts with its last part only; `damaged`: the parts that came are void.
+    """
+
+    index: int
+    term: int
+    start: int
+    total_length: int
+    offset: int
+    data: bytes
+    crc32c: int = 0
+    damaged: bool = False
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the body ends with this part."""
+        return self.offset + len(self.data) == self.total_length
+
+
+class Pieces(Struct, frozen=True):
+    """Leader to follower: bodies by ascending index, or pairs of the rules' state by ascending key; never both."""
+
+    attempt: int
+    number: int
+    bodies: tuple[BodyPiece, ...] = ()
+    pairs: tuple[tuple[bytes, bytes], ...] = ()
+
+
+class Ending(Struct, frozen=True):
+    """Leader to follower: that was all; how many pairs the state has, and the digest of them."""
+
+    attempt: int
+    number: int
+    pairs: int
+    digest: bytes
+
+
+class Ack(Struct, frozen=True):
+    """Follower to leader: all up to this number is stored."""
+
+    attempt: int
+    number: int
+
+
+class Installed(Struct, frozen=True):
+    """Follower to leader: applied up to here, through this snapshot or before it."""
+
+    attempt: int
+    index: int
+
+
+class Refused(Struct, frozen=True):
+    """Follower to leader: what came is void."""
+
+    attempt: int
+
+
+class BodyWanted(Struct, frozen=True):
+    """Asks any member for what the entry of `entry_term` carries."""
+
+    index: int
+    entry_term: int
+
+
+class BodyFound(Struct, frozen=True):
+    """The answer; `found` False: it cannot be had there either."""
+
+    index: int
+    entry_term: int
+    start: int = 0
+    data: bytes = b""
+    found: bool = False
+
+
+SnapshotMessage = Offer | Want | Pieces | Ending | Ack | Installed | Refused | BodyWanted | BodyFound
+
+
+class Envelope(Struct, frozen=True):
+    """A message with who says it to whom, in member ids, about which shard, in which term."""
+
+    shard: int
+    from_member: str
+    to_member: str
+    term: int
+    message: SnapshotMessage
