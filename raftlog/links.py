@@ -14,10 +14,12 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from tallymq.raftlog.framing import Bytes, Frame
+from tallymq.raftlog.links_acceptor import Acceptor
 from tallymq.raftlog.links_connection import PeerConnection
 from tallymq.raftlog.links_hello import Identity
+from tallymq.raftlog.links_refusals import Refusals
 from tallymq.raftlog.settings import HostSettings, Member
-from tallymq.raftlog.tls import accepting_context, dialling_context
+from tallymq.raftlog.tls import HUNG_UP, accepting_context, check_own, dialling_context, why
 
 LOG = logging.getLogger(__name__)
 
@@ -25,7 +27,6 @@ BACKOFF_S_MIN = 0.05
 BACKOFF_S_MAX = 2.0
 UNGREETED_MAX = 64
 """Accepted connections that may wait for their hello at the same time; strangers cannot hold more memory than these."""
-REFUSALS_LOGGED_PER_S = 5
 
 
 class LinksListener(Protocol):
@@ -49,16 +50,23 @@ class Links:
         self.tls_required = settings.tls is not None
         self.refused_count = 0
         self.failed_dials = 0
+        self.handshakes_failed = 0
         self._settings = settings
         self._listener = listener
         self._connections: dict[str, PeerConnection] = {}
-        self._ungreeted: set[PeerConnection] = set()
-        self._accepting: ssl.SSLContext | None = accepting_context(settings.tls) if settings.tls else None
+        self._ungreeted: dict[PeerConnection, None] = {}
         self._dialling: ssl.SSLContext | None = dialling_context(settings.tls) if settings.tls else None
-        self._server: asyncio.Server | None = None
+        self._acceptor = Acceptor(
+            lambda: PeerConnection(self, None, settings.peer_queue_bytes_max),
+            self._not_greeted,
+            accepting_context(settings.tls) if settings.tls else None,
+            settings.peer_hello_ms_max / 1000,
+        )
         self._tasks: list[asyncio.Task[None]] = []
-        self._refusals_logged = 0
+        self._refusals = Refusals(asyncio.get_running_loop().time)
         self._stopping = False
+        if settings.tls is not None and (remark := check_own(settings.tls, settings.node)):
+            LOG.warning("the certificate %s %s", settings.tls.certificate, remark)
 
     @property
     def connected(self) -> frozenset[str]:
@@ -68,15 +76,7 @@ class Links:
     async def start(self) -> None:
         """Listen (if another node dials this one), dial the others. Raises OSError if the port cannot be had."""
         loop = asyncio.get_running_loop()
-        queue_bytes_max = self._settings.peer_queue_bytes_max
-        self._server = await loop.create_server(
-            lambda: PeerConnection(self, None, queue_bytes_max),
-            self._settings.listen_host,
-            self._settings.listen_port,
-            ssl=self._accepting,
-            ssl_handshake_timeout=self._handshake_s,
-            backlog=UNGREETED_MAX,
-        )
+        await self._acceptor.start(self._settings.listen_host, self._settings.listen_port)
         for member in self._settings.peers:
             if self._settings.node < member.node:
                 self._tasks.append(loop.create_task(self._keep_dialling(member)))
@@ -86,12 +86,12 @@ class Links:
         """Close every connection and the port."""
         self.abort()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._acceptor.wait_closed()
 
     def abort(self) -> None:
         """Say nothing more to anyone, from this moment on."""
         self._stopping = True
-        if self._server is not None:
-            self._server.close()
+        self._acceptor.close()
         for task in self._tasks:
             task.cancel()
         for connection in [*self._connections.values(), *self._ungreeted]:
@@ -112,20 +112,24 @@ class Links:
         return connection is not None and connection.send(shard, payload, urgent)
 
     def made(self, connection: PeerConnection) -> bool:
-        """Count a connection without a hello; False: there are too many of them."""
-        if self._stopping or (not connection.dialled and len(self._ungreeted) >= UNGREETED_MAX):
+        """Count a connection without a hello; one too many, and the oldest has to go. False: this node stops."""
+        if self._stopping:
             return False
-        self._ungreeted.add(connection)
+        accepted = [each for each in self._ungreeted if not each.dialled]
+        if not connection.dialled and len(accepted) >= UNGREETED_MAX:
+            accepted[0].close("too many connections are waiting for their hello")
+        self._ungreeted[connection] = None
         return True
 
     def opened(self, connection: PeerConnection) -> None:
         """Use this connection for its peer from now on, in place of an older one that may be half dead."""
-        self._ungreeted.discard(connection)
+        self._ungreeted.pop(connection, None)
         older = self._connections.pop(connection.peer, None)
         if older is not None:
             older.close("a newer connection of the same node took its place")
             self._listener.peer_disconnected(connection.peer)
         self._connections[connection.peer] = connection
+        self._refusals.well(connection.peer)
         LOG.info("connected with node %s at %s", connection.peer, connection.address)
         self._listener.peer_connected(connection.peer)
 
@@ -135,24 +139,24 @@ class Links:
 
     def closed(self, connection: PeerConnection, reason: str) -> None:
         """Forget a connection and say why it went."""
-        self._ungreeted.discard(connection)
+        self._ungreeted.pop(connection, None)
         if self._connections.get(connection.peer) is connection:
             del self._connections[connection.peer]
             LOG.info("connection with node %s at %s ended: %s", connection.peer, connection.address, reason)
             self._listener.peer_disconnected(connection.peer)
         elif not connection.peer and not self._stopping:
-            self._log_refusal(connection.address, reason)
+            self.refused_count += 1
+            if connection.expected is not None:
+                told = reason if connection.is_refused_here else f"{reason}; {HUNG_UP}"
+                self._refusals.member(connection.expected, connection.address, told, expected=False)
+            else:
+                self._refusals.stranger(connection.address, reason)
 
-    @property
-    def _handshake_s(self) -> float | None:
-        return self._settings.peer_hello_ms_max / 1000 if self.tls_required else None
-
-    def _log_refusal(self, address: str, reason: str) -> None:
-        self.refused_count += 1
-        self._refusals_logged += 1
-        # A stranger must not be able to fill the disk with lines.
-        if self._refusals_logged <= REFUSALS_LOGGED_PER_S:
-            LOG.warning("closed a connection with %s before it was accepted: %s", address, reason)
+    def _not_greeted(self, address: str, error: Exception) -> None:
+        """A connection that came in failed before a byte of ours was said."""
+        self.handshakes_failed += 1
+        if not self._stopping:
+            self._refusals.stranger(address, HUNG_UP if isinstance(error, ConnectionError) else why(error))
 
     async def _keep_dialling(self, member: Member) -> None:
         backoff_s = BACKOFF_S_MIN
@@ -178,7 +182,10 @@ class Links:
                 )
         except (OSError, TimeoutError) as error:
             self.failed_dials += 1
-            LOG.debug("node %s at %s:%d cannot be reached: %s", member.node, member.host, member.port, error)
+            address = f"{member.host}:{member.port}"
+            is_tls = isinstance(error, ssl.SSLError | ConnectionResetError)
+            reason = HUNG_UP if isinstance(error, ConnectionResetError) else why(error)
+            self._refusals.member(member.node, address, reason, expected=not is_tls)
             return False
         await connection.lost
         return bool(connection.peer)
@@ -188,13 +195,10 @@ class Links:
         settings = self._settings
         loop = asyncio.get_running_loop()
         interval_s = min(settings.peer_ping_ms, settings.peer_hello_ms_max) / 2000
-        logged_since = loop.time()
         watched_at = loop.time()
         while True:
             await asyncio.sleep(interval_s)
             now = loop.time()
-            if now - logged_since >= 1.0:
-                self._refusals_logged, logged_since = 0, now
             # If this process itself was stopped for long, the others get a turn to be heard before they are judged.
             paused = now - watched_at > settings.peer_idle_ms_max / 2000
             watched_at = now

@@ -18,10 +18,13 @@ from tallymq.raftlog.framing import (
 )
 from tallymq.raftlog.links_hello import HELLO_BYTES_MAX, HelloRefused, Identity
 from tallymq.raftlog.settings import FRAME_BYTES_MAX
-from tallymq.raftlog.tls import common_name
+from tallymq.raftlog.tls import common_name, why
 
 WRITE_BYTES = 1024 * 1024
 """How much is handed to the transport at once; the rest stays in our queue, where urgent frames overtake it."""
+
+
+ENDED = "the other end closed it"
 
 
 class ConnectionOwner(Protocol):
@@ -50,10 +53,11 @@ class PeerConnection(asyncio.BufferedProtocol):
         self.peer = ""
         self.address = "an unknown address"
         self.reason = ""
+        self.is_refused_here = False
         self.made_at = self.received_at = self.sent_at = 0.0
         self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._owner = owner
-        self._expected = expected
+        self.expected = expected
         self._loop = asyncio.get_running_loop()
         self._reader = FrameReader(HELLO_BYTES_MAX)
         self._queue = SendQueue(queue_bytes_max)
@@ -69,7 +73,7 @@ class PeerConnection(asyncio.BufferedProtocol):
     @property
     def dialled(self) -> bool:
         """Whether this end made the connection."""
-        return self._expected is not None
+        return self.expected is not None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin: the end that dialled speaks first, so that a stranger is told nothing."""
@@ -80,8 +84,8 @@ class PeerConnection(asyncio.BufferedProtocol):
         if not self._owner.made(self):
             self.close("too many connections are waiting for their hello")
             return
-        if self._expected is not None:
-            self._say_hello(self._expected)
+        if self.expected is not None:
+            self._say_hello(self.expected)
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where asyncio puts the next bytes."""
@@ -107,12 +111,12 @@ class PeerConnection(asyncio.BufferedProtocol):
 
     def eof_received(self) -> bool:
         """The other end will say no more: close."""
-        self.close("the other end closed it")
+        self._abort(ENDED)
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The transport is gone."""
-        self._gone(str(exc) if exc else "the other end closed it")
+        self._gone(why(exc) if exc else ENDED)
 
     def pause_writing(self) -> None:
         """The transport holds enough: what comes now waits in our queue."""
@@ -138,6 +142,10 @@ class PeerConnection(asyncio.BufferedProtocol):
 
     def close(self, reason: str) -> None:
         """Close at once; what is queued is dropped."""
+        self.is_refused_here = True
+        self._abort(reason)
+
+    def _abort(self, reason: str) -> None:
         transport = self._transport
         if transport is not None:
             self._gone(reason)
@@ -156,8 +164,8 @@ class PeerConnection(asyncio.BufferedProtocol):
     def _take_hello(self, frame: Frame) -> None:
         if frame.kind != KIND_HELLO:
             raise HelloRefused("its first frame is not a hello")
-        peer = self._owner.identity.check(bytes(frame.payload), self._certified_name(), self._expected)
-        if self._expected is None:
+        peer = self._owner.identity.check(bytes(frame.payload), self._certified_name(), self.expected)
+        if self.expected is None:
             self._say_hello(peer)
         self.peer = peer
         self._reader.payload_bytes_max = FRAME_BYTES_MAX

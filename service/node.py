@@ -21,6 +21,7 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2
 from tallymq.proto import admin_pb2, messaging_pb2
 from tallymq.raftlog.host import Host, HostListener
 from tallymq.raftlog.settings import HostSettings, Member, TlsFiles
+from tallymq.raftlog.tls import check_own
 from tallymq.service import admin, messaging
 from tallymq.service.cluster import Cluster, NodeAddress
 from tallymq.service.config import is_loopback
@@ -74,10 +75,14 @@ class Node:
         self._is_draining = False
 
     async def start(self) -> None:
-        """Return once clients are served; raises StartFailedError, or what the host raises."""
+        """Return once clients are served; raises StartFailedError, SettingsRefused, or what the host raises."""
+        told = host_settings(self.settings)
+        if told.tls is not None:
+            # Before anything is made: with another node's certificate every peer would refuse this one.
+            check_own(told.tls, told.node)
         try:
             await self._bind()
-            self.host = await self._start_host(host_settings(self.settings), self, version("tallymq"))
+            self.host = await self._start_host(told, self, version("tallymq"))
             await self._wait_for_leadership()
             self.parts = self._put_together()
             self._server.add_generic_rpc_handlers(self.parts.handlers())

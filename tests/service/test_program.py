@@ -14,6 +14,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import grpc
 import pytest
@@ -31,17 +32,17 @@ ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.sta
 class Program:
     """A running `tallymqd`."""
 
-    def __init__(self, folder: Path, *arguments: str) -> None:
+    def __init__(self, folder: Path, *arguments: str, errors: IO[str] | int = subprocess.PIPE) -> None:
         self.metrics_port = free_port()
         command = [sys.executable, "-m", "tallymq.service", "--data", str(folder / "data")]
         command += ["--listen", "127.0.0.1:0", "--listen-metrics", f"127.0.0.1:{self.metrics_port}"]
         command += ["--set", "free_bytes_min=0", *arguments]
         self.process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT, cwd=folder
+            command, stdout=subprocess.PIPE, stderr=errors, text=True, env=ENVIRONMENT, cwd=folder
         )
         self.line = self.process.stdout.readline()
         found = re.search(r"is ready on (\S+)\. Type next: tallymq", self.line)
-        assert found, self.line + self.process.stderr.read()
+        assert found, self.line + (self.process.stderr.read() if self.process.stderr else "")
         self.address = found[1]
 
     def page(self, path: str) -> tuple[int, str]:

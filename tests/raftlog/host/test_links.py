@@ -12,8 +12,10 @@ import pytest
 from tallymq.proto.hello_pb2 import Hello
 from tallymq.raftlog.framing import HEADER, KIND_HELLO, KIND_MESSAGE, Frame
 from tallymq.raftlog.links import UNGREETED_MAX, Links
+from tallymq.raftlog.links_acceptor import HANDSHAKES_MAX
 from tallymq.raftlog.links_hello import HELLO_BYTES_MAX, Identity
 from tallymq.raftlog.settings import FRAME_BYTES_MAX, HostSettings, Member, SettingsRefused, TlsFiles
+from tallymq.raftlog.tls import check_own
 from tests.support.certificates import Authority
 from tests.support.ports import free_ports
 from tests.support.waiting import until
@@ -249,7 +251,8 @@ async def test_a_node_that_answers_under_another_name_is_not_used(authority: Aut
     both = members("n1", "n2")
     one = Node(settings_of("n1", both, authority.issue("n1")))
     # It holds a good certificate of the cluster, but of another member, and says what is expected of it.
-    false = Node(settings_of("n2", both, authority.issue("n3")))
+    there = replace(both[1], node="n3")
+    false = Node(settings_of("n3", (both[0], there), authority.issue("n3")), node="n2")
     async with running(one, false):
         await until(lambda: one.links.refused_count >= 2)
         assert not one.links.connected
@@ -305,12 +308,82 @@ async def test_who_never_says_hello_is_closed_and_their_number_is_bounded(author
         ]
         await until(lambda: node.links.refused_count >= 8)
         assert node.links.refused_count == 8
+        # Those who came first have to go, so that a member still finds the door open.
+        for reader, _ in opened[:8]:
+            assert await reader.read() == b""
+        reader, writer = await asyncio.open_connection("127.0.0.1", node.settings.listen_port)
+        writer.write(a_hello())
+        await reader.readexactly(HEADER.size)
+        assert node.links.connected == {"n1"}
+        assert node.links.refused_count == 9
+        writer.close()
         for _, writer in opened:
             writer.close()
         await until(lambda: node.links.refused_count == UNGREETED_MAX + 8)
     impatient = Node(settings_of("n2", both, None, peer_hello_ms_max=50))
     async with running(impatient):
         assert await told(impatient.settings.listen_port, None, b"") == b""
+
+
+async def test_unfinished_handshakes_are_bounded_in_number_and_in_time(authority: Authority) -> None:
+    both = members("n1", "n2")
+    node = Node(settings_of("n2", both, authority.issue("n2"), peer_hello_ms_max=60_000))
+    async with running(node):
+        port = node.settings.listen_port
+        opened = [await asyncio.open_connection("127.0.0.1", port) for _ in range(HANDSHAKES_MAX + 8)]
+        await until(lambda: node.links.handshakes_failed >= 8)
+        assert node.links.handshakes_failed == 8
+        for reader, _ in opened[:8]:
+            assert await reader.read() == b""
+        # The port is still open to whoever comes with a certificate.
+        context = client_context(authority.issue("n1"), authority.path)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
+        writer.write(a_hello())
+        await reader.readexactly(HEADER.size)
+        assert node.links.connected == {"n1"}
+        for _, each in [*opened, (reader, writer)]:
+            each.close()
+    impatient = Node(settings_of("n2", both, authority.issue("n2"), peer_hello_ms_max=50))
+    async with running(impatient):
+        assert await told(impatient.settings.listen_port, None, b"") == b""
+        await until(lambda: impatient.links.handshakes_failed == 1)
+
+
+async def test_the_log_says_once_why_a_member_is_refused(
+    authority: Authority, stranger: Authority, caplog: pytest.LogCaptureFixture
+) -> None:
+    both = members("n1", "n2")
+    one = Node(settings_of("n1", both, authority.issue("n1")))
+    two = Node(settings_of("n2", both, stranger.issue("n2")))
+    async with running(one, two):
+        await until(lambda: one.links.failed_dials >= 4 and two.links.handshakes_failed >= 4)
+    warnings = [(record.name, record.getMessage()) for record in caplog.records if record.levelname == "WARNING"]
+    assert len(warnings) == 2, warnings
+    dialler = next(text for _, text in warnings if text.startswith("no connection with node n2"))
+    assert "its certificate is not accepted here" in dialler
+    accepter = next(text for _, text in warnings if "before it was accepted" in text)
+    assert "may not accept this node's certificate" in accepter
+
+
+async def test_a_certificate_that_is_refused_after_the_handshake_is_named_too(
+    authority: Authority, stranger: Authority, caplog: pytest.LogCaptureFixture
+) -> None:
+    both = members("n1", "n2")
+    # It trusts the others, but they do not trust it: in TLS 1.3 it learns so only after its own handshake is done.
+    one = Node(settings_of("n1", both, replace(stranger.issue("n1"), ca=authority.path)))
+    two = Node(settings_of("n2", both, authority.issue("n2")))
+    async with running(one, two):
+        await until(lambda: "may not accept this node's certificate" in caplog.text)
+        await until(lambda: "its certificate is not accepted here" in caplog.text)
+        assert not one.links.connected
+
+
+def test_an_expired_certificate_is_told_and_another_nodes_is_refused(authority: Authority, stranger: Authority) -> None:
+    assert check_own(authority.issue("n1"), "n1") == ""
+    assert "expired at" in check_own(authority.issue("n1", "n1-old", days=-1), "n1")
+    assert "was not issued by" in check_own(replace(stranger.issue("n1"), ca=authority.path), "n1")
+    with pytest.raises(SettingsRefused, match="is of node 'n2', this node is 'n1'"):
+        check_own(authority.issue("n2"), "n1")
 
 
 async def test_what_a_stuck_peer_does_not_take_is_bounded(authority: Authority) -> None:
@@ -331,7 +404,7 @@ async def test_what_a_stuck_peer_does_not_take_is_bounded(authority: Authority) 
         assert reader is not None
 
 
-def test_unusable_files_are_one_clear_sentence(tmp_path: Path, authority: Authority) -> None:
+async def test_unusable_files_are_one_clear_sentence(tmp_path: Path, authority: Authority) -> None:
     files = authority.issue("n1")
     both = members("n1", "n2")
     unusable: list[Callable[[], TlsFiles]] = [
