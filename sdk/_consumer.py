@@ -18,6 +18,7 @@ from tallymq._handlers import ConsumerSpec, Worker
 from tallymq._leases import LeaseCalls, Leased, LeaseLane, Negative, cut_reason
 from tallymq._nodes import PerNode
 from tallymq._records import message_id, readable
+from tallymq._settings import SETTLE_S_MIN
 from tallymq.exceptions import TallyError
 from tallymq.proto import admin_pb2, messaging_pb2
 from tallymq.types import Message, Reject, RetryLater, utc_time
@@ -186,7 +187,10 @@ class Consumer:
     async def _work(self, worker: Worker, line: asyncio.Queue[_Work]) -> None:
         while True:
             work = await line.get()
-            if self._closing or work.lost:
+            if self._closing:
+                # Still held: close() releases it.
+                return
+            if work.lost:
                 self._drop(work)
                 continue
             work.running = True
@@ -194,8 +198,8 @@ class Consumer:
             self._none_running.clear()
             try:
                 await self._handle(worker, work)
-            finally:
                 self._drop(work)
+            finally:
                 self._running -= 1
                 if self._running == 0:
                     self._none_running.set()
@@ -264,26 +268,43 @@ class Consumer:
     async def close(self, timeout_s: float) -> None:
         """Take nothing new, let handlers finish within `timeout_s`, say what is done; the rest is released."""
         self._closing = True
+        deadline = self._engine.loop.time() + timeout_s
         await self._per_node.close()
+        finished = await self._let_finish(timeout_s)
+        for task in self._tasks:
+            task.cancel()
+        # An async handler may refuse to be cancelled: it is not waited for.
+        ended, _ = await asyncio.wait(self._tasks, timeout=SETTLE_S_MIN)
+        await asyncio.gather(*ended, return_exceptions=True)
+        deadline = max(deadline, self._engine.loop.time() + SETTLE_S_MIN)
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(deadline):
+                await asyncio.gather(*(lane.flush() for lane in self._lanes.values()))
+                await self._extend(self._releasable(), RELEASE_MS)
+        await asyncio.gather(*(lane.close() for lane in self._lanes.values()))
+        for worker in self._workers:
+            await worker.close(wait=finished)
+
+    async def _let_finish(self, timeout_s: float) -> bool:
+        """Wait for the handlers; False if some did not finish in time."""
         try:
             async with asyncio.timeout(timeout_s):
                 await self._none_running.wait()
         except TimeoutError:
-            log.warning("%d handlers of %s did not finish in time; they come again", self._running, self._spec.topic)
-        finished = self._running == 0
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(max(2.0, timeout_s)):
-                await asyncio.gather(*(lane.flush() for lane in self._lanes.values()))
-                await self._extend(list(self._held.values()), RELEASE_MS)
-        await asyncio.gather(*(lane.close() for lane in self._lanes.values()))
-        for worker in self._workers:
-            if finished:
-                await worker.close()
-            else:
-                worker.abandon()
+            log.warning(
+                "Handlers of %s, group %s, that did not finish within shutdown_timeout_s (%g s): %d. "
+                "They are given up, their messages are delivered again",
+                self._spec.topic,
+                self._spec.group,
+                timeout_s,
+                self._running,
+            )
+            return False
+        return True
+
+    def _releasable(self) -> list[_Work]:
+        """What nobody works on any more. A blocking handler goes on in its thread: its lease is left to run out."""
+        return [work for work in self._held.values() if not work.running or self._spec.is_async]
 
 
 def _reason(error: BaseException) -> str:

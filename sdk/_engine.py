@@ -299,9 +299,8 @@ class Engine:
         """True if nothing waits to be sent or answered."""
         return not any(lane or lane.under_way for lane in self._lanes.values())
 
-    async def drain(self, timeout_s: float) -> None:
-        """Wait until everything under way was answered, at most so long."""
-        deadline = self.loop.time() + timeout_s
+    async def drain(self, deadline: float) -> None:
+        """Wait until everything under way was answered, at most until then (loop time)."""
         while not self.idle and self.loop.time() < deadline:  # noqa: ASYNC110 - asked only while closing
             await asyncio.sleep(0.01)
 

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from tallymq._threads import DaemonThreads
 from tallymq.databases import steps
 from tallymq.databases.sources import Source
 from tallymq.databases.stack import Stack, drive, drive_async
 from tallymq.exceptions import ConfigurationError
 from tallymq.types import Message, Retry
+
+log = logging.getLogger("tallymq")
 
 Handler = Callable[..., "Awaitable[None] | None"]
 Ordered = Literal["key"] | None
@@ -62,7 +65,7 @@ class Worker:
 
     def __init__(self, spec: ConsumerSpec, number: int) -> None:
         self._spec = spec
-        self._thread = None if spec.is_async else ThreadPoolExecutor(1, f"tallymq-{spec.topic}-{number}")
+        self._thread = None if spec.is_async else DaemonThreads(1, f"tallymq-{spec.topic}-{number}")
         self._kept: tuple[Stack, Any] | None = None
 
     async def handle(self, message: Message) -> bool:
@@ -99,25 +102,27 @@ class Worker:
         except BaseException as error:
             raise HandlerLeft(f"{type(error).__name__}: {error}") from error
 
-    async def close(self) -> None:
-        """Close the connection that was kept."""
+    async def close(self, *, wait: bool) -> None:
+        """Close the connection that was kept and end the thread, once the handler has ended; wait for that if told."""
         if self._thread is not None:
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._close_kept)
+            closed = self._thread.submit(self._close_kept)
             self._thread.shutdown(wait=False)
+            if wait:
+                await asyncio.wrap_future(closed)
         elif self._kept is not None:
-            stack, connection = self._kept
-            await stack.close(connection)
-
-    def abandon(self) -> None:
-        """The handler did not end in time: leave its thread alone."""
-        if self._thread is not None:
-            self._thread.shutdown(wait=False, cancel_futures=True)
+            (stack, connection), self._kept = self._kept, None
+            try:
+                await stack.close(connection)
+            except Exception as error:  # noqa: BLE001 - whatever a driver raises, it is of no more use
+                _log_not_closed(error)
 
     def _close_kept(self) -> None:
         if self._kept is not None:
-            stack, connection = self._kept
-            self._kept = None
-            stack.close(connection)
+            (stack, connection), self._kept = self._kept, None
+            try:
+                stack.close(connection)
+            except Exception as error:  # noqa: BLE001 - whatever a driver raises, it is of no more use
+                _log_not_closed(error)
 
     def _row(self, message: Message) -> tuple[object, ...]:
         return (self._spec.group, message.id, message.topic, message.queue, message.offset)
@@ -181,3 +186,7 @@ class Worker:
                 given = source.give_back(stack, connection)
                 if inspect.isawaitable(given):
                     await given
+
+
+def _log_not_closed(error: Exception) -> None:
+    log.info("A connection of the inbox could not be closed: %s: %s", type(error).__name__, error)

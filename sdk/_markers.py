@@ -68,14 +68,14 @@ class MarkerCleaner:
         elif error is None and self._checker is not None:
             self._confirm(handle.id)
 
-    async def close(self, timeout_s: float) -> None:
-        """Delete what is confirmed, then stop."""
+    async def close(self, deadline: float) -> None:
+        """Delete what is confirmed, at most until then (loop time), and stop."""
         if self._task is None or self._checker is None:
             return
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
         try:
-            async with asyncio.timeout(timeout_s):
+            async with asyncio.timeout_at(deadline):
                 await self._delete(self._checker)
         except TimeoutError:
             log.info("%d confirmed markers were left in the table", len(self._confirmed))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 from tallymq._batcher import HalfHandle
 from tallymq._checks import Checks
@@ -16,6 +15,8 @@ from tallymq._markers import MarkerCleaner
 from tallymq._records import Outgoing
 from tallymq._registry import Registry
 from tallymq._sessions import Sessions
+from tallymq._settings import SETTLE_S_MIN
+from tallymq._threads import DaemonThreads
 from tallymq.databases.checker import Checker
 from tallymq.databases.sources import Source
 from tallymq.databases.steps import probe_inbox
@@ -34,7 +35,7 @@ class Runtime:
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
         self.engine = Engine(registry.settings)
-        self._executor = ThreadPoolExecutor(THREADS, "tallymq-check")
+        self._executor = DaemonThreads(THREADS, "tallymq-check")
         source = registry.checker
         self._checker = None if source is None else Checker(source, self._executor)
         self._cleaner = MarkerCleaner(self.engine, self._checker)
@@ -115,14 +116,16 @@ class Runtime:
         self.engine.open_ids.difference_update(handle.id for handle in handles)
 
     async def close(self) -> None:
-        """Let handlers finish, send what is under way, clean up, close. Idempotent."""
+        """Let handlers finish, send what is under way, clean up, close: all within one time. Idempotent."""
         if self._closing:
             return
         self._closing = True
         timeout_s = self._registry.settings.shutdown_timeout_s
+        deadline = self.engine.loop.time() + timeout_s
         await asyncio.gather(*(consumer.close(timeout_s) for consumer in self._started.values()))
-        await self.engine.drain(timeout_s)
-        await self._cleaner.close(timeout_s)
+        deadline = max(deadline, self.engine.loop.time() + SETTLE_S_MIN)
+        await self.engine.drain(deadline)
+        await self._cleaner.close(deadline)
         if self._sessions is not None:
             await self._sessions.close()
         await self.engine.close()

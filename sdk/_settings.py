@@ -10,6 +10,8 @@ from tallymq.types import Tls
 
 DEFAULT_PORT = 7070
 TIMEOUT_S_MAX = 600.0
+SETTLE_S_MIN = 2.0
+"""What is to be said at the end gets so long, even where handlers took all of `shutdown_timeout_s`."""
 CHECK_AFTER_MS_MIN, CHECK_AFTER_MS_MAX = 1_000, 86_400_000
 
 

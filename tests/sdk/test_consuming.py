@@ -119,27 +119,6 @@ def test_a_long_handler_keeps_its_lease(cluster: Cluster, topic: str) -> None:
     assert attempts == [1]
 
 
-def test_closing_lets_handlers_finish_and_says_so(cluster: Cluster, topic: str) -> None:
-    started, finish, done = threading.Event(), threading.Event(), []
-    tally = Tally(cluster.url)
-
-    @tally.consumer(topic, group="closing", concurrency=1)
-    def handle(message: Message) -> None:
-        started.set()
-        finish.wait(60)
-        done.append(message.id)
-
-    receipt = tally.publish(topic, b"")
-    tally.start()
-    assert started.wait(60)
-    closing = threading.Thread(target=tally.close)
-    closing.start()
-    finish.set()
-    closing.join(60)
-    assert done == [receipt.id]
-    assert all_acknowledged(cluster, "closing", topic)
-
-
 def test_messages_of_one_key_are_handled_in_order_where_asked(cluster: Cluster, topic: str) -> None:
     seen: dict[str, list[int]] = {}
     with Tally(cluster.url) as tally:

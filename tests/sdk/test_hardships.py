@@ -2,9 +2,7 @@
 
 import asyncio
 import contextlib
-import signal
 import sqlite3
-import subprocess
 import sys
 import threading
 from collections.abc import Awaitable
@@ -25,8 +23,6 @@ from tests.sdk.test_transactions import received
 from tests.support.certificates import Authority
 from tests.support.nodes import Cluster
 from tests.support.waiting import wait_for
-
-SIGNALLED = Path(__file__).with_name("signalled_program.py")
 
 
 def test_a_handler_that_exits_ends_neither_the_client_nor_its_worker(cluster: Cluster, topic: str) -> None:
@@ -90,25 +86,6 @@ def test_as_many_handlers_run_at_once_as_was_asked_and_no_more(cluster: Cluster,
         tally.start()
         wait_for("acknowledged", lambda: done == 16 and all_acknowledged(cluster, "four", topic))
     assert most == 4
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_lets_the_handler_finish(cluster: Cluster, topic: str, tmp_path: Path, number: int) -> None:
-    with Tally(cluster.url) as tally:
-        tally.publish(topic, b"")
-    command = [sys.executable, "-P", str(SIGNALLED), cluster.url, topic, str(tmp_path)]
-    ran = subprocess.Popen(command, stdin=subprocess.DEVNULL)
-    try:
-        wait_for("the handler", (tmp_path / "started").exists)
-        ran.send_signal(number)
-        wait_for("closing", (tmp_path / "closing").exists)
-        (tmp_path / "finish").touch()
-        assert ran.wait(60) == 0
-    finally:
-        ran.kill()
-        ran.wait()
-    assert (tmp_path / "finished").exists()
-    assert all_acknowledged(cluster, "signalled", topic)
 
 
 def test_closing_while_32_threads_publish_leaves_nobody_waiting_and_no_thread(cluster: Cluster, topic: str) -> None:
