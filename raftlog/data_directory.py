@@ -87,8 +87,14 @@ class DataDirectory:
                 f"{found.get('cluster')!r}, this is node {self._node!r} of cluster {self._cluster!r}: "
                 "start with the other folder or the other name."
             )
-        # A folder that does not say is of a time before this was written down.
-        shard_count = found.get("shard_count", self._shard_count)
+        shard_count = found.get("shard_count")
+        # Without it nobody knows how many shards there are, and with too few some would be left out without a word. No
+        # release wrote a folder that does not say; so such a file was changed by hand, or is damaged.
+        if not isinstance(shard_count, int) or isinstance(shard_count, bool):
+            raise DirectoryFormatUnknown(
+                f"The file {self.folder / _IDENTITY} does not say how many shards this node has (shard_count): restore "
+                "it, or this node's data directory."
+            )
         if shard_count != self._shard_count:
             raise DirectoryOfAnotherNode(
                 f"The data directory {self.folder} was made with shards = {shard_count}, the settings say "

@@ -80,7 +80,7 @@ class AdminTransactions:
         place = _Place.parse(request.after, self._cluster)
         for half, shard_number in self._halves(place, request.in_doubt):
             is_start = (shard_number, half.index, half.batch) == (place.shard, place.index, place.batch)
-            for bit in positions_of(self._wanted(half, request)):
+            for bit in positions_of(self._wanted(half, request, shard_number)):
                 if is_start and bit <= place.bit:
                     continue
                 if len(reply.transactions) == limit:
@@ -169,10 +169,10 @@ class AdminTransactions:
                     place.is_cut_short = True
                     return
 
-    def _wanted(self, half: HalfInfo, request: admin_pb2.ListTransactionsRequest) -> int:
+    def _wanted(self, half: HalfInfo, request: admin_pb2.ListTransactionsRequest, shard: int) -> int:
         if request.producer_group and half.producer_group != request.producer_group:
             return 0
-        if request.older_ms and half.prepared_ms > self._cluster.now_ms() - request.older_ms:
+        if request.older_ms and half.prepared_ms > self._cluster.shards[shard].clock_ms - request.older_ms:
             return 0
         return half.in_doubt if request.in_doubt else half.in_doubt | half.committed | half.rolled_back
 

@@ -13,12 +13,8 @@ from typing import Any
 
 import grpc
 import structlog
-from google.protobuf.descriptor_pool import DescriptorPool
-from grpc_health.v1 import _async as aio
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection, reflection_pb2
+from grpc_health.v1 import health_pb2
 
-from tallymq.proto import admin_pb2, messaging_pb2
 from tallymq.raftlog.host import Host, HostListener
 from tallymq.raftlog.settings import HostSettings, Member, TlsFiles
 from tallymq.raftlog.tls import check_own
@@ -28,6 +24,7 @@ from tallymq.service.config import is_loopback
 from tallymq.service.metrics import Metrics
 from tallymq.service.pages import Pages
 from tallymq.service.settings import Address, ServerSettings
+from tallymq.service.standard import Standard
 from tallymq.service.wiring import Parts, put_together
 from tallymq.txn.types import Effect
 
@@ -69,7 +66,7 @@ class Node:
         self.parts: Parts | None = None
         self._start_host = start_host
         self._metrics = Metrics()
-        self._health = aio.HealthServicer()
+        self._standard = Standard((messaging.SERVICE, admin.SERVICE))
         self._server = grpc.aio.server(options=GRPC_OPTIONS)
         self._pages = Pages(self._metrics.page, self._report)
         self._is_draining = False
@@ -85,11 +82,10 @@ class Node:
             self.host = await self._start_host(told, self, version("tallymq"))
             await self._wait_for_leadership()
             self.parts = self._put_together()
-            self._server.add_generic_rpc_handlers(self.parts.handlers())
-            self._add_standard_services()
+            self._server.add_generic_rpc_handlers(self.parts.handlers() + self._standard.handlers())
             self.parts.start()
             await self._server.start()
-            await self._set_health(health_pb2.HealthCheckResponse.SERVING)
+            await self._standard.set_health(health_pb2.HealthCheckResponse.SERVING)
         except BaseException:
             await self.stop(grace_s=0)
             raise
@@ -99,7 +95,7 @@ class Node:
         if grace_s is None:
             grace_s = self.settings.drain_ms_max / 1_000
         self._is_draining = True
-        await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
+        await self._standard.set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
         if self.parts is not None:
             self.parts.draining.begun.set()
             with contextlib.suppress(TimeoutError):
@@ -190,18 +186,6 @@ class Node:
             client = settings.advertise or self.address
             return [NodeAddress(settings.node, str(client), str(settings.listen_peers))]
         return [NodeAddress(member.node, str(member.client), str(member.peer)) for member in settings.members]
-
-    def _add_standard_services(self) -> None:
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        pool = DescriptorPool()
-        for file in (messaging_pb2, admin_pb2, health_pb2, reflection_pb2):
-            pool.AddSerializedFile(file.DESCRIPTOR.serialized_pb)
-        names = (messaging.SERVICE, admin.SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(names, self._server, pool=pool)
-
-    async def _set_health(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
-        for service in ("", messaging.SERVICE, admin.SERVICE):
-            await self._health.set(service, status)
 
     def _report(self) -> tuple[bool, dict[str, Any]]:
         """Return whether all shards serve, or can be reached through their leaders, and details."""

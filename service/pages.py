@@ -1,4 +1,8 @@
-"""The small HTTP server for operators: /metrics and /health. GET and HEAD only, one request per connection."""
+"""The small HTTP server for operators: /metrics and /health. GET and HEAD only, one request per connection.
+
+Connections are bounded in number and in time, and where there are too many the oldest has to go: whoever asks at once
+is answered, however many others hold a connection and say nothing.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +12,17 @@ import ssl
 from collections.abc import Callable
 from typing import Any
 
+import structlog
+
+from tallymq.raftlog.links_acceptor import Acceptor
+from tallymq.raftlog.tls import why
 from tallymq.service.metrics import CONTENT_TYPE
 
 HEAD_BYTES_MAX = 8 * 1024
 REQUEST_S_MAX = 5.0
 CONNECTIONS_MAX = 64
+
+log = structlog.get_logger("tallymq.service.pages")
 
 _REASONS = {
     200: "OK",
@@ -29,23 +39,31 @@ class Pages:
     def __init__(self, metrics: Callable[[], bytes], health: Callable[[], tuple[bool, dict[str, Any]]]) -> None:
         self._metrics = metrics
         self._health = health
-        self._server: asyncio.Server | None = None
-        self._open = 0
+        self._acceptor: Acceptor | None = None
+        self._open: dict[asyncio.StreamWriter, None] = {}
 
     async def start(self, host: str, port: int, tls: ssl.SSLContext | None) -> None:
         """Listen. Raises OSError if it is in use."""
-        self._server = await asyncio.start_server(self._serve, host, port, ssl=tls, limit=HEAD_BYTES_MAX)
+        self._acceptor = Acceptor(self._protocol, _not_greeted, tls, REQUEST_S_MAX)
+        await self._acceptor.start(host, port)
 
     async def stop(self) -> None:
-        """Listen no more."""
-        if self._server is not None:
-            self._server.close()
+        """Listen no more, and close what is open."""
+        if self._acceptor is not None:
+            self._acceptor.close()
+            await self._acceptor.wait_closed()
+        for writer in list(self._open):
+            writer.close()
+
+    def _protocol(self) -> asyncio.StreamReaderProtocol:
+        return asyncio.StreamReaderProtocol(asyncio.StreamReader(limit=HEAD_BYTES_MAX), self._serve)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self._open >= CONNECTIONS_MAX:
-            writer.close()
-            return
-        self._open += 1
+        if len(self._open) >= CONNECTIONS_MAX:
+            oldest = next(iter(self._open))
+            del self._open[oldest]
+            oldest.transport.abort()
+        self._open[writer] = None
         try:
             async with asyncio.timeout(REQUEST_S_MAX):
                 head = await reader.readuntil(b"\r\n\r\n")
@@ -55,7 +73,7 @@ class Pages:
             # Whoever asks so slowly or strangely gets no answer.
             pass
         finally:
-            self._open -= 1
+            self._open.pop(writer, None)
             writer.close()
 
     def _answer(self, head: bytes) -> bytes:
@@ -82,6 +100,11 @@ class Pages:
         if wants_json:
             return _response(status, "application/json", text.encode() + b"\n")
         return _response(status, "text/plain; charset=utf-8", f"{word}\n{text}\n".encode())
+
+
+def _not_greeted(address: str, error: Exception) -> None:
+    # Scanners and browsers that do not trust the certificate: nothing an operator could mend here.
+    log.debug("no TLS with a reader of metrics", address=address, reason=why(error))
 
 
 def _response(status: int, content_type: str, body: bytes) -> bytes:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from tallymq.proto import messaging_pb2
+from tallymq.proto import admin_pb2, messaging_pb2
 from tallymq.service.node import now_ms
 from tallymq.txn.commands import Expire, RecordChecks
 from tests.service.running import SECONDS, Running, batch, bodies
 from tests.service.test_checks import COMMITTED, Producer, id_of, prepare, wait_for_state
+from tests.support.waiting import until
 
 M = messaging_pb2
 HOUR_MS = 3_600_000
@@ -57,3 +58,19 @@ async def test_checks_come_in_their_time_however_wrong_the_clock_is(instant_hast
     await producer.answer(check, commit=b"\x01")
     await wait_for_state(node, id_of(0), COMMITTED)
     await producer.leave()
+
+
+@OFF
+async def test_the_age_of_a_transaction_is_told_by_the_log_however_wrong_the_clock_is(
+    instant: Running, log_ahead_ms: int
+) -> None:
+    instant.host.now_ms = lambda: now_ms() + log_ahead_ms
+    await instant.create_topic(queue_count=1)
+    await prepare(instant, "a")
+    shard = instant.host.shards[0]
+    prepared_ms = shard.clock_ms
+    young = admin_pb2.ListTransactionsRequest(in_doubt=True, older_ms=HOUR_MS // 2)
+    assert len((await instant.admin.ListTransactions(young, timeout=SECONDS)).transactions) == 0
+    await until(lambda: shard.clock_ms > prepared_ms + 1)
+    old = admin_pb2.ListTransactionsRequest(in_doubt=True, older_ms=1)
+    assert len((await instant.admin.ListTransactions(old, timeout=SECONDS)).transactions) == 1

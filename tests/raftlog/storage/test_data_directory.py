@@ -1,5 +1,6 @@
 """A data directory serves one process of one node; anything else is refused in one sentence and left as it was."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -75,6 +76,21 @@ def test_another_number_of_shards_is_refused_and_changes_nothing(tmp_path: Path)
             DataDirectory(tmp_path, node="a", cluster="c", shard_count=shard_count)
     assert contents(tmp_path) == before
     DataDirectory(tmp_path, node="a", cluster="c", shard_count=4).close()
+
+
+@pytest.mark.parametrize("change", [{}, {"shard_count": None}, {"shard_count": "4"}, {"shard_count": True}])
+def test_a_directory_that_does_not_say_how_many_shards_it_has_is_refused(
+    tmp_path: Path, change: dict[str, object]
+) -> None:
+    set_up(tmp_path)
+    identity = json.loads((tmp_path / "node.json").read_text(encoding="utf-8"))
+    del identity["shard_count"]
+    (tmp_path / "node.json").write_text(json.dumps(identity | change), encoding="utf-8")
+    before = contents(tmp_path)
+    for shard_count in (4, 2, 1):
+        with pytest.raises(DirectoryFormatUnknown, match="does not say how many shards"):
+            DataDirectory(tmp_path, node="a", cluster="c", shard_count=shard_count)
+    assert contents(tmp_path) == before
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 2, "node": "a", "cluster": "c"}', "\0" * 100])
