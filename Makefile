@@ -20,12 +20,13 @@ help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r name what; do \
 		printf '  make %-14s %s\n' "$$name" "$$what"; done
 
-# The development install is a farm of links, one for each file: it is made anew when a file comes or goes, and only then.
+# The development install is a farm of links, one for each file: made anew when a file comes or goes, and only then.
 build/rooms.txt: FORCE
 	@mkdir -p build
 	@find $(ROOMS) -type f -not -path '*/__pycache__/*' | LC_ALL=C sort > $@.new
 	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 
+# A dependency that comes as source is built as it expects: with its own folder on the path, and alike by every pip.
 .venv/installed: pyproject.toml build/rooms.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 		|| { echo "TallyMQ needs Python 3.11 or newer; say which: make PYTHON=python3.11 ..." >&2; exit 1; }
@@ -33,7 +34,7 @@ build/rooms.txt: FORCE
 		"install it (Debian, Ubuntu: apt-get install python3-venv), then run make again." >&2; exit 1; }
 	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv
 	@echo "Installing TallyMQ and its development tools into .venv"
-	@$(BIN)/pip install --quiet --editable '.[dev]' --config-settings editable_mode=strict
+	@PYTHONSAFEPATH= $(BIN)/pip install --quiet --use-pep517 --editable '.[dev]' --config-settings editable_mode=strict
 	@touch $@
 
 setup: .venv/installed ## Make .venv with TallyMQ and the development tools

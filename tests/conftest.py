@@ -1,7 +1,9 @@
 """What holds for all tests: a test is left out only by a mark `needs_...`, and in the whole examination none is."""
 
+import functools
 import os
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -29,6 +31,17 @@ def missing_postgres() -> str | None:
     return None if found else "needs PostgreSQL"
 
 
+@functools.cache
+def missing_go() -> str | None:
+    """The same for a Go that takes the example's go.mod: since 1.21 it fetches the version asked for by itself."""
+    go = find_program("go")
+    if go is None:
+        return "needs go"
+    example = Path(__file__).resolve().parents[1] / "examples" / "go"
+    ran = subprocess.run([go, "list", "-m"], cwd=example, capture_output=True, text=True, timeout=600, check=False)
+    return None if ran.returncode == 0 else f"needs a Go that takes examples/go/go.mod: {ran.stderr.strip()!r}"
+
+
 def missing_root() -> str | None:
     """The same for a root that may mount a file system."""
     # Only where it is asked for: tests/test_examination.py uses this file alone, elsewhere.
@@ -47,7 +60,7 @@ NEEDS: Mapping[str, Callable[[], str | None]] = {
     "needs_postgres": missing_postgres,
     "needs_mariadb": lambda: missing_program("mariadbd"),
     "needs_eatmydata": lambda: missing_program("eatmydata"),
-    "needs_go": lambda: missing_program("go"),
+    "needs_go": missing_go,
     "needs_systemd": lambda: missing_program("systemd-analyze"),
     "needs_root": missing_root,
     "needs_fork": missing_fork,
