@@ -46,6 +46,13 @@ class Registry:
                 hint="Give the client a URL, an engine, a pool, or a function that connects to the same database.",
             )
 
+    def _need_answers(self) -> None:
+        if self.settings.group and self.checker is None and not self.functions:
+            raise ConfigurationError(
+                f"The client is of producer group {self.settings.group!r} and can answer no check.",
+                hint="Give it checker= or an @check; leave group= out where it only publishes or consumes.",
+            )
+
     def check(self, topic: str) -> Callable[[AnyCheck], AnyCheck]:
         """Register check code of your own for a topic: a function of a HalfMessage that returns a Decision.
 

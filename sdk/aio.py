@@ -130,7 +130,11 @@ class AsyncTally(Registry):
         self._bound.append(bind_async(self, target))
 
     async def start(self) -> None:
-        """Connect, answer checks from now on, start the consumers. Raises TallyError."""
+        """Connect, answer checks from now on, start the consumers.
+
+        Raises TallyError, and ConfigurationError where a client with a group has neither checker= nor an @check.
+        """
+        self._need_answers()
         await (await self._opened()).start()
 
     async def run(self) -> None:

@@ -125,7 +125,11 @@ class Tally(Registry):
         self._bound.append(bind_blocking(self, target))
 
     def start(self) -> None:
-        """Connect, answer checks from now on, start the consumers. Raises TallyError."""
+        """Connect, answer checks from now on, start the consumers.
+
+        Raises TallyError, and ConfigurationError where a client with a group has neither checker= nor an @check.
+        """
+        self._need_answers()
         self._host.run(lambda runtime: runtime.start())
 
     def run(self) -> None:

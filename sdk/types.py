@@ -7,7 +7,7 @@ import random
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import Enum
 from pathlib import Path
 from typing import Any, TypedDict
@@ -170,9 +170,18 @@ class HalfMessage(_Readable):
     prepared_time: datetime
 
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
 def utc_time(unix_ms: int) -> datetime:
-    """Return an aware time from Unix milliseconds."""
-    return datetime.fromtimestamp(unix_ms / 1000, UTC)
+    """Return an aware UTC time from Unix milliseconds; the nearest there is where that is before year 1 or after 9999.
+
+    Born times come from whoever sent the message: none of them may stop a consumer.
+    """
+    try:
+        return _EPOCH + timedelta(milliseconds=unix_ms)
+    except OverflowError:
+        return datetime.max.replace(tzinfo=UTC) if unix_ms > 0 else datetime.min.replace(tzinfo=UTC)
 
 
 def jitter(delay_s: float) -> float:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
 
 import click
+
+from tallymq.types import utc_time
 
 _UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _DURATION = re.compile(r"(?:\d+(?:ms|s|m|h|d))+\Z")
@@ -95,15 +96,11 @@ def valid_text(text: str) -> str:
     return text
 
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
 def time_text(time_ms: int) -> str | None:
     """Return a Unix time in milliseconds as RFC 3339 in UTC, or None for 0 (no time)."""
     if time_ms == 0:
         return None
-    moment = _EPOCH + timedelta(milliseconds=time_ms)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return utc_time(time_ms).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def duration_text(duration_ms: int) -> str:

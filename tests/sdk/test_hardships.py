@@ -13,7 +13,18 @@ import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.orm import Session, sessionmaker
 
-from tallymq import AsyncTally, ClosedError, ConfigurationError, Message, Receipt, Retry, Tally, TallyError, Tls
+from tallymq import (
+    AsyncTally,
+    ClosedError,
+    ConfigurationError,
+    Decision,
+    Message,
+    Receipt,
+    Retry,
+    Tally,
+    TallyError,
+    Tls,
+)
 from tallymq._channel import ADMIN
 from tallymq._runtime import Runtime
 from tallymq.proto import admin_pb2
@@ -192,6 +203,7 @@ def test_over_tls_with_a_certificate_of_ones_own_and_never_without(tmp_path: Pat
 async def test_closing_leaves_no_task_of_ours_behind(cluster: Cluster, topic: str) -> None:
     before = asyncio.all_tasks()
     async with AsyncTally(cluster.url, group="leaves") as tally:
+        tally.check(topic)(lambda half: Decision.UNKNOWN)
         await tally.publish(topic, b"")
         half = await tally.prepare(topic, b"")
         await half.commit()

@@ -54,16 +54,42 @@ def test_an_address_that_is_none_is_refused_at_once(url: str) -> None:
         tallymq.Tally(url)
 
 
-def test_a_transaction_without_a_checker_is_an_error_at_start() -> None:
+def test_a_missing_checker_is_an_error_at_start_before_anything_is_asked_or_sent() -> None:
+    """Nobody listens at the address: what is refused is refused without a connection."""
     import sqlite3
+
+    from sqlalchemy.orm import sessionmaker
 
     tally = tallymq.Tally("tally://localhost:1", group="bank")
     connection = sqlite3.connect(":memory:")
-    with pytest.raises(tallymq.ConfigurationError, match="checker="):
-        tally.transaction(connection)
-    with pytest.raises(tallymq.ConfigurationError, match="checker="):
-        tally.bind(object())
+    for use in (
+        tally.start,
+        tally.run,
+        lambda: tally.transaction(connection),
+        lambda: tally.bind(sessionmaker()),
+    ):
+        with pytest.raises(tallymq.ConfigurationError, match="checker="):
+            use()
     connection.close()
+
+
+async def test_a_missing_checker_is_an_error_at_start_of_an_async_client_too() -> None:
+    from sqlalchemy.ext.asyncio import async_sessionmaker
+
+    tally = tallymq.AsyncTally("tally://localhost:1", group="bank")
+    for use in (tally.start, tally.run):
+        with pytest.raises(tallymq.ConfigurationError, match="checker="):
+            await use()
+    for bind in (lambda: tally.transaction(object()), lambda: tally.bind(async_sessionmaker())):
+        with pytest.raises(tallymq.ConfigurationError, match="checker="):
+            bind()
+
+
+def test_a_client_of_no_group_or_with_a_check_of_its_own_needs_no_checker() -> None:
+    tallymq.Tally("tally://localhost:1")._need_answers()
+    tally = tallymq.Tally("tally://localhost:1", group="bank")
+    tally.check("t")(lambda half: tallymq.Decision.UNKNOWN)
+    tally._need_answers()
 
 
 def test_a_retry_that_makes_no_sense_is_refused() -> None:
