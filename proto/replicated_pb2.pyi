@@ -19,7 +19,7 @@ class Entry(_message.Message):
     def __init__(self, format_version: _Optional[int] = ..., rules_version: _Optional[int] = ..., stamped_ms: _Optional[int] = ..., commands: _Optional[_Iterable[_Union[Command, _Mapping]]] = ...) -> None: ...
 
 class Command(_message.Message):
-    __slots__ = ("barrier", "publish", "prepare", "decide", "record_checks", "lease", "acknowledge", "negative_acknowledge", "extend", "expire", "create_topic", "delete_topic", "undelete_topic", "remove_topic", "ensure_queue", "drop_queue", "put_group", "confirm_delete")
+    __slots__ = ("barrier", "publish", "prepare", "decide", "record_checks", "lease", "acknowledge", "negative_acknowledge", "extend", "expire", "create_topic", "delete_topic", "undelete_topic", "remove_topic", "ensure_queue", "drop_queue", "put_group", "confirm_delete", "trim_queue")
     BARRIER_FIELD_NUMBER: _ClassVar[int]
     PUBLISH_FIELD_NUMBER: _ClassVar[int]
     PREPARE_FIELD_NUMBER: _ClassVar[int]
@@ -38,6 +38,7 @@ class Command(_message.Message):
     DROP_QUEUE_FIELD_NUMBER: _ClassVar[int]
     PUT_GROUP_FIELD_NUMBER: _ClassVar[int]
     CONFIRM_DELETE_FIELD_NUMBER: _ClassVar[int]
+    TRIM_QUEUE_FIELD_NUMBER: _ClassVar[int]
     barrier: Barrier
     publish: Publish
     prepare: Prepare
@@ -56,7 +57,8 @@ class Command(_message.Message):
     drop_queue: DropQueue
     put_group: PutGroup
     confirm_delete: ConfirmDelete
-    def __init__(self, barrier: _Optional[_Union[Barrier, _Mapping]] = ..., publish: _Optional[_Union[Publish, _Mapping]] = ..., prepare: _Optional[_Union[Prepare, _Mapping]] = ..., decide: _Optional[_Union[Decide, _Mapping]] = ..., record_checks: _Optional[_Union[RecordChecks, _Mapping]] = ..., lease: _Optional[_Union[Lease, _Mapping]] = ..., acknowledge: _Optional[_Union[Acknowledge, _Mapping]] = ..., negative_acknowledge: _Optional[_Union[NegativeAcknowledge, _Mapping]] = ..., extend: _Optional[_Union[Extend, _Mapping]] = ..., expire: _Optional[_Union[Expire, _Mapping]] = ..., create_topic: _Optional[_Union[CreateTopic, _Mapping]] = ..., delete_topic: _Optional[_Union[DeleteTopic, _Mapping]] = ..., undelete_topic: _Optional[_Union[UndeleteTopic, _Mapping]] = ..., remove_topic: _Optional[_Union[RemoveTopic, _Mapping]] = ..., ensure_queue: _Optional[_Union[EnsureQueue, _Mapping]] = ..., drop_queue: _Optional[_Union[DropQueue, _Mapping]] = ..., put_group: _Optional[_Union[PutGroup, _Mapping]] = ..., confirm_delete: _Optional[_Union[ConfirmDelete, _Mapping]] = ...) -> None: ...
+    trim_queue: TrimQueue
+    def __init__(self, barrier: _Optional[_Union[Barrier, _Mapping]] = ..., publish: _Optional[_Union[Publish, _Mapping]] = ..., prepare: _Optional[_Union[Prepare, _Mapping]] = ..., decide: _Optional[_Union[Decide, _Mapping]] = ..., record_checks: _Optional[_Union[RecordChecks, _Mapping]] = ..., lease: _Optional[_Union[Lease, _Mapping]] = ..., acknowledge: _Optional[_Union[Acknowledge, _Mapping]] = ..., negative_acknowledge: _Optional[_Union[NegativeAcknowledge, _Mapping]] = ..., extend: _Optional[_Union[Extend, _Mapping]] = ..., expire: _Optional[_Union[Expire, _Mapping]] = ..., create_topic: _Optional[_Union[CreateTopic, _Mapping]] = ..., delete_topic: _Optional[_Union[DeleteTopic, _Mapping]] = ..., undelete_topic: _Optional[_Union[UndeleteTopic, _Mapping]] = ..., remove_topic: _Optional[_Union[RemoveTopic, _Mapping]] = ..., ensure_queue: _Optional[_Union[EnsureQueue, _Mapping]] = ..., drop_queue: _Optional[_Union[DropQueue, _Mapping]] = ..., put_group: _Optional[_Union[PutGroup, _Mapping]] = ..., confirm_delete: _Optional[_Union[ConfirmDelete, _Mapping]] = ..., trim_queue: _Optional[_Union[TrimQueue, _Mapping]] = ...) -> None: ...
 
 class Identity(_message.Message):
     __slots__ = ("instance", "sequence", "deadline_ms")
@@ -327,3 +329,17 @@ class PutGroup(_message.Message):
     backoff_ms_max: int
     new_only: bool
     def __init__(self, name: _Optional[str] = ..., attempts_max: _Optional[int] = ..., lease_ms: _Optional[int] = ..., backoff_ms_min: _Optional[int] = ..., backoff_ms_max: _Optional[int] = ..., new_only: _Optional[bool] = ...) -> None: ...
+
+class TrimQueue(_message.Message):
+    __slots__ = ("topic", "topic_id", "queue", "first_offset", "limit")
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    TOPIC_ID_FIELD_NUMBER: _ClassVar[int]
+    QUEUE_FIELD_NUMBER: _ClassVar[int]
+    FIRST_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    topic: str
+    topic_id: int
+    queue: int
+    first_offset: int
+    limit: int
+    def __init__(self, topic: _Optional[str] = ..., topic_id: _Optional[int] = ..., queue: _Optional[int] = ..., first_offset: _Optional[int] = ..., limit: _Optional[int] = ...) -> None: ...

@@ -241,7 +241,8 @@ def encode_entry(stamped_ms: int, joined: Sequence[tuple[commands.Command, Seque
 
     `joined`: each command with one body for each of its batches, in order. Raises ValueError where they do not agree.
     """
-    header = replicated_pb2.Entry(format_version=FORMAT_VERSION, rules_version=RULES_VERSION, stamped_ms=stamped_ms)
+    version = commands.rules_version(command for command, _ in joined)
+    header = replicated_pb2.Entry(format_version=FORMAT_VERSION, rules_version=version, stamped_ms=stamped_ms)
     bodies: list[Payload] = []
     batches: list[replicated_pb2.Batch] = []
     for command, command_bodies in joined:

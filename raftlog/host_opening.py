@@ -12,6 +12,7 @@ from tallymq.raftlog.errors import RaftLogError
 from tallymq.raftlog.log import LogSettings, NodeLog
 from tallymq.raftlog.rocks import RocksStore
 from tallymq.raftlog.settings import HostSettings
+from tallymq.raftlog.state_format import bring_up_to_date
 from tallymq.raftlog.store import Store
 
 LOG = logging.getLogger(__name__)
@@ -39,6 +40,7 @@ def open_node(settings: HostSettings) -> Opened:
     store: Store | None = None
     try:
         store = RocksStore(directory.state_folder, create=directory.is_new)
+        bring_up_to_date(store)
         disk = RealDisk(directory.log_folder)
         log_settings = LogSettings(segment_bytes=settings.segment_bytes, draw_salt=lambda: secrets.randbits(64))
         log = NodeLog.open(disk, store, log_settings)

@@ -14,6 +14,7 @@ _APPLIED_VALUE = struct.Struct(">QQ")
 _LOG_MARK = b"\x01"
 _APPLIED = b"\x02"
 _LOCATION = b"\x03"
+_STATE_FORMAT = b"\x04"
 _STATE = b"\x10"
 
 STATE_PREFIX_LENGTH = 1 + _SHARD_GENERATION.size
@@ -22,6 +23,11 @@ STATE_PREFIX_LENGTH = 1 + _SHARD_GENERATION.size
 def log_mark_key() -> bytes:
     """Return the key of the log's mark: where the scan at the next start begins, and what lies before it."""
     return _LOG_MARK
+
+
+def state_format_key() -> bytes:
+    """Return the key of the number that says what the states in this store hold; see `state_format`."""
+    return _STATE_FORMAT
 
 
 def applied_key(shard: int, generation: int = 0) -> bytes:
@@ -63,3 +69,9 @@ def decode_applied(value: bytes | None) -> int:
 def decode_stamped(value: bytes | None) -> int:
     """Return the newest stamped time up to the applied index, Unix milliseconds; 0 where nothing had one."""
     return 0 if value is None else int(_APPLIED_VALUE.unpack(value)[1])
+
+
+def applied_generation(key: bytes) -> tuple[int, int]:
+    """Return shard and generation from an `applied_key`."""
+    shard, generation = _SHARD_GENERATION.unpack(key[1:])
+    return shard, generation

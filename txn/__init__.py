@@ -18,6 +18,9 @@ Rule 6 (acknowledgement). Only the token that holds a message may speak of it; s
 Rule 7 (timer). What falls due happens by a replicated command, in the order of the due times, once.
 Rule 8 (topic). A topic's number is never used again, and a queue with a transaction in doubt is not dropped. A deletion
     may be taken back until it is confirmed; nothing goes before.
+Rule 9 (trimming). The oldest messages of a queue go as far as every group that stands on it has done with them.
+Rule 10 (body). The bodies of a Raft entry are needed exactly while a queue entry, delayed records, a half batch or a
+    dead letter refers to them.
 
 Reading order: `types`, `commands`, `outcomes` (the words), `machine` (one table), then a rule's file. `state` and
 `keys` say how everything lies in the store; `draft` is the store as the commands so far have left it.

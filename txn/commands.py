@@ -5,6 +5,8 @@ A command never fails: `machine.apply` answers it with a result or with a named 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from tallymq.txn.types import Batch, Identity, Struct
 
 
@@ -207,6 +209,19 @@ class ConfirmDelete(Struct, frozen=True, tag=17):
     deletion: int
 
 
+class TrimQueue(Struct, frozen=True, tag=18):
+    """Any shard: messages below `first_offset` may go; the only way a queue's first offset moves.
+
+    At most `limit` batches go at once. What a group has not acknowledged stays, and all that lies behind it.
+    """
+
+    topic: str
+    topic_id: int
+    queue: int
+    first_offset: int
+    limit: int
+
+
 Command = (
     Barrier
     | Publish
@@ -226,7 +241,17 @@ Command = (
     | DropQueue
     | PutGroup
     | ConfirmDelete
+    | TrimQueue
 )
+
+
+_SINCE: dict[type[Struct], int] = {TrimQueue: 2}
+"""Rules version that brought a command; the others are of the first."""
+
+
+def rules_version(kinds: Iterable[Command]) -> int:
+    """Return the least version of the rules that can apply all of these commands."""
+    return max((_SINCE.get(type(command), 1) for command in kinds), default=1)
 
 
 class Entry(Struct, frozen=True):

@@ -8,7 +8,7 @@ from typing import TypeVar, cast
 import msgspec
 
 from tallymq.txn import keys
-from tallymq.txn.state import MARK, Counts
+from tallymq.txn.state import MARK, BodyState, Counts
 from tallymq.txn.types import (
     ChecksDue,
     Delete,
@@ -35,6 +35,11 @@ def decode(stored: bytes, kind: type[S]) -> S:
     return cast("S", decoder.decode(stored))
 
 
+def encode(value: Struct) -> bytes:
+    """Return what `decode` reads."""
+    return _encoder.encode(value)
+
+
 class Draft:
     """A view with changes on top. Values are decoded at most once and encoded once, at the end of the entry.
 
@@ -50,6 +55,7 @@ class Draft:
         self._values: dict[bytes, Struct | None] = {}
         self._written: set[bytes] = set()
         self._changed: list[bytes] = []
+        self._bodies: dict[int, int] = {}
         self._grown: dict[QueueGrew, None] = {}
         self._metadata_changed = False
         self._check_ms = 0
@@ -103,6 +109,30 @@ class Draft:
                 found[key] = cast("S", known)
         return sorted(found.items())[:limit]
 
+    def need_body(self, index: int) -> None:
+        """Note that one more thing refers to the bodies of the Raft entry `index`."""
+        self._bodies[index] = self._bodies.get(index, 0) + 1
+
+    def release_body(self, index: int) -> None:
+        """Note that one thing less refers to the bodies of the Raft entry `index`."""
+        self._bodies[index] = self._bodies.get(index, 0) - 1
+
+    def _count_bodies(self) -> None:
+        """Bring the counts up to date: once for the entry, whatever happened to a body within it."""
+        changes, self._bodies = self._bodies, {}
+        for index, change in changes.items():
+            if change == 0:
+                continue
+            key = keys.body_key(index)
+            # Nothing can have referred to this very entry before it.
+            known = None if index == self.index else self.get(key, BodyState)
+            count = change + (known.count if known is not None else 0)
+            assert count >= 0, "more went than had been there"
+            if count:
+                self.put(key, BodyState(count))
+            else:
+                self.delete(key)
+
     def grew(self, topic: str, queue: int, group: str = "") -> None:
         """Note that a queue has something new to deliver (to `group` only, if given)."""
         self._grown[QueueGrew(topic, queue, group)] = None
@@ -122,6 +152,7 @@ class Draft:
 
     def effects(self) -> tuple[Effect, ...]:
         """Return all changes, by key, then the notices: of several due times only the earliest."""
+        self._count_bodies()
         effects: list[Effect] = []
         for key in self._changed:
             value = self._values[key]

@@ -38,6 +38,7 @@ FRAMES = b"F"
 HALVES = b"H"
 TIMES = b"W"
 DECISIONS = b"R"
+BODIES = b"B"
 IN_DOUBT = b"U"
 CHECKS = b"K"
 TIMERS = b"X"
@@ -151,6 +152,11 @@ def decision_key(index: int, batch: int, number: int) -> bytes:
 def frame_key(instance: int, sequence: int) -> bytes:
     """Return the key of a stored frame by its identity."""
     return FRAMES + _HALF.pack(instance, sequence)
+
+
+def body_key(index: int) -> bytes:
+    """How many things refer to the bodies of one Raft entry."""
+    return BODIES + _DUE.pack(index)
 
 
 def check_key(due_ms: int, index: int, batch: int) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tallymq.txn import acknowledgement, group, lease, ownership, publication, timer, topic, transaction
+from tallymq.txn import acknowledgement, group, lease, ownership, publication, timer, topic, transaction, trimming
 from tallymq.txn.commands import (
     Acknowledge,
     Barrier,
@@ -25,6 +25,7 @@ from tallymq.txn.commands import (
     PutGroup,
     RecordChecks,
     RemoveTopic,
+    TrimQueue,
     UndeleteTopic,
 )
 from tallymq.txn.draft import Draft
@@ -57,6 +58,7 @@ _COMMANDS: dict[type[Any], Callable[[Draft, Any], Result]] = {
     EnsureQueue: ownership.ensure,
     DropQueue: ownership.drop,
     PutGroup: group.put_group,
+    TrimQueue: trimming.trim,
 }
 
 _METADATA_COMMANDS: dict[type[Any], Callable[[Draft, Any], Result]] = {

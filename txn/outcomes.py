@@ -140,4 +140,27 @@ class QueueDropped(Struct, frozen=True):
     complete: bool
 
 
-Result = Done | Stored | Prepared | Decided | Leased | RangesDone | Expired | TopicMade | QueueDropped | Refusal
+class QueueTrimmed(Struct, frozen=True):
+    """Where the queue begins now, and how many batches went.
+
+    `held_offset`: the lowest offset that a group has not done with (the queue's next offset if there is none).
+    """
+
+    first_offset: int
+    removed: int
+    held_offset: int
+
+
+Result = (
+    Done
+    | Stored
+    | Prepared
+    | Decided
+    | Leased
+    | RangesDone
+    | Expired
+    | TopicMade
+    | QueueDropped
+    | QueueTrimmed
+    | Refusal
+)

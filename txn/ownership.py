@@ -17,14 +17,6 @@ from tallymq.txn.outcomes import Done, QueueDropped, Refusal
 from tallymq.txn.piece import delete_piece
 from tallymq.txn.state import CursorState, DeadState, DelayedState, PieceState, QueueEntry, QueueState
 from tallymq.txn.transaction import append_visible
-from tallymq.txn.types import Struct
-
-_PLAIN: tuple[tuple[bytes, type[Struct]], ...] = (
-    (keys.CURSORS, CursorState),
-    (keys.DEAD_LETTERS, DeadState),
-    (keys.ENTRIES, QueueEntry),
-)
-"""What lies on a queue with no timer of its own."""
 
 
 def ensure(draft: Draft, command: EnsureQueue) -> Done | Refusal:
@@ -101,12 +93,20 @@ def _drop_keys(draft: Draft, place: bytes, limit: int) -> bool:
     for key, _ in delayed:
         due_ms, (index, batch) = keys.number_at(key, 13), keys.half_name(key)
         draft.delete(key)
+        draft.release_body(index)
         draft.delete(keys.timer_key(due_ms, keys.Timer.DELAYED, place + keys.half_part(index, batch)))
     limit -= len(delayed)
-    for letter, kind in _PLAIN:
-        for key, _ in _lying_on(draft, letter + place, limit, kind):
-            draft.delete(key)
-            limit -= 1
+    for key, _ in _lying_on(draft, keys.CURSORS + place, limit, CursorState):
+        draft.delete(key)
+        limit -= 1
+    for key, dead in _lying_on(draft, keys.DEAD_LETTERS + place, limit, DeadState):
+        draft.delete(key)
+        draft.release_body(dead.entry.source.reference.index)
+        limit -= 1
+    for key, entry in _lying_on(draft, keys.ENTRIES + place, limit, QueueEntry):
+        draft.delete(key)
+        draft.release_body(entry.source.reference.index)
+        limit -= 1
     return limit > 0
 
 

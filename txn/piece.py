@@ -65,6 +65,13 @@ def overlapping(draft: Draft, seat: bytes, start: int, end: int) -> Iterator[tup
         start = keys.number_at(pairs[-1][0], -8) + 1
 
 
+def floor_of(draft: Draft, seat: bytes, cursor: CursorState) -> int:
+    """Return the first offset that a group has not done with: that of its first piece, else the next one to lease."""
+    start = keys.piece_key(seat, 0)
+    pieces = draft.range(start, keys.end_of(start[:-8]), 1, PieceState)
+    return pieces[0][1].first_offset if pieces else cursor.next_offset
+
+
 def within(piece: PieceState, start: int, end: int) -> int:
     """Return the piece's outstanding bits at offsets [start, end), counted from its first offset."""
     outstanding = bits.unpack(piece.outstanding)
@@ -139,3 +146,4 @@ def bury(draft: Draft, seat: bytes, piece: PieceState, outstanding: int, reason:
         dead_first, dead_last, here = span(first_offset, here)
         dead = DeadState(dead_first, bits.pack(here), piece.attempt, reason, draft.stamped_ms, entry)
         draft.put(keys.dead_key(seat, dead_last), dead)
+        draft.need_body(entry.source.reference.index)

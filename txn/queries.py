@@ -6,9 +6,11 @@ from collections.abc import Iterator
 
 from tallymq.txn import bits, keys
 from tallymq.txn.answers import DeadLetterInfo, GroupInfo, GroupQueueInfo, QueueInfo, TopicInfo
+from tallymq.txn.body import is_body_needed, needed_bodies
 from tallymq.txn.draft import Draft, reading
 from tallymq.txn.lease import Room, next_due_ms, read_pieces
 from tallymq.txn.outcomes import LeasedPiece
+from tallymq.txn.piece import floor_of
 from tallymq.txn.queries_transactions import (
     checks_due,
     half,
@@ -20,6 +22,8 @@ from tallymq.txn.queries_transactions import (
 )
 from tallymq.txn.state import CursorState, DeadState, GroupState, PieceState, QueueState, TopicState
 from tallymq.txn.timer import next_timer_ms as _next_timer_ms
+from tallymq.txn.trimming import held_from
+from tallymq.txn.trimming import trim_until as _trim_until
 from tallymq.txn.types import View
 
 __all__ = [
@@ -32,10 +36,13 @@ __all__ = [
     "groups",
     "half",
     "halves",
+    "held_offset",
     "in_doubt_total",
+    "is_body_needed",
     "is_settled",
     "message",
     "metadata_index",
+    "needed_bodies",
     "next_check_ms",
     "next_timer_ms",
     "queue",
@@ -43,6 +50,7 @@ __all__ = [
     "topic",
     "topics",
     "transaction",
+    "trim_until",
 ]
 
 
@@ -149,14 +157,11 @@ def group_queue(view: View, group: str, topic: str, queue: int) -> GroupQueueInf
     cursor = draft.get(keys.cursor_key(seat), CursorState) if seat is not None else None
     if seat is None or cursor is None:
         return None
-    start = keys.piece_key(seat, 0)
-    pieces = draft.range(start, keys.end_of(start[:-8]), 1, PieceState)
-    floor_offset = pieces[0][1].first_offset if pieces else cursor.next_offset
     return GroupQueueInfo(
         group=group,
         topic=topic,
         queue=queue,
-        floor_offset=floor_offset,
+        floor_offset=floor_of(draft, seat, cursor),
         next_offset=cursor.next_offset,
         leased=cursor.leased,
         waiting=cursor.waiting,
@@ -226,3 +231,23 @@ def browse(view: View, topic: str, queue: int, offset: int, records_max: int) ->
 def next_timer_ms(view: View) -> int:
     """Return when the next Expire is wanted, 0 if no timer is set."""
     return _next_timer_ms(reading(view))
+
+
+def trim_until(view: View, topic: str, queue: int, now_ms: int, limit: int) -> int:
+    """Return the offset below which a queue's messages are past their topic's retention; looks at `limit` batches.
+
+    -1 where there is no such queue, or it is being dropped.
+    """
+    draft = reading(view)
+    state = draft.get(keys.queue_key(topic, queue), QueueState)
+    return -1 if state is None or state.dropping else _trim_until(draft, state, queue, now_ms, limit)
+
+
+def held_offset(view: View, topic: str, queue: int) -> int:
+    """Return the lowest offset of a queue that some group has not done with: nothing from there on is trimmed.
+
+    The queue's next offset if there is none, -1 where there is no such queue.
+    """
+    draft = reading(view)
+    state = draft.get(keys.queue_key(topic, queue), QueueState)
+    return -1 if state is None else held_from(draft, keys.place_of(state.topic_id, queue), state)

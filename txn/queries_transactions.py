@@ -5,6 +5,7 @@ from __future__ import annotations
 from tallymq.txn import keys
 from tallymq.txn.answers import DecisionInfo, HalfInfo, MessageInfo
 from tallymq.txn.bits import unpack
+from tallymq.txn.body import is_body_needed
 from tallymq.txn.draft import Draft, reading
 from tallymq.txn.state import DecisionState, FrameState, HalfState, Mark
 from tallymq.txn.transaction import states_of
@@ -100,6 +101,9 @@ def message(view: View, message_id: bytes) -> MessageInfo | None:
         record = position - batch.source.first_position
         if not 0 <= record < reference.count:
             continue
+        if not is_body_needed(view, reference.index):
+            # Its queue was trimmed while its frame is still remembered: the bytes may be gone.
+            return None
         known = half(view, reference.index, reference.batch) if frame.prepared else None
         if frame.prepared and known is None:
             return None

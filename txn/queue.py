@@ -45,13 +45,20 @@ def append(draft: Draft, topic: str, number: int, source: Source, selected: int)
     entry = QueueEntry(queue.next_offset, count, b"" if whole else bits.pack(selected), draft.stamped_ms, source)
     next_offset = queue.next_offset + count
     draft.put(keys.entry_key(keys.place_of(queue.topic_id, number), next_offset - 1), entry)
-    record_bytes = queue.record_bytes + reference.length * count // reference.count
+    draft.need_body(reference.index)
+    record_bytes = queue.record_bytes + bytes_of(entry)
     draft.put(
         keys.queue_key(topic, number),
         replace(queue, next_offset=next_offset, record_bytes=record_bytes),
     )
     draft.grew(topic, number)
     return queue.next_offset
+
+
+def bytes_of(entry: QueueEntry) -> int:
+    """Return the share of its batch's bytes that a queue entry stands for."""
+    reference = entry.source.reference
+    return reference.length * entry.count // reference.count
 
 
 def due_later(times: bytes, selected: int, now_ms: int) -> dict[int, int]:
@@ -83,6 +90,7 @@ def delay(draft: Draft, topic: str, number: int, source: Source, later: dict[int
         together = selected | (bits.unpack(before.selected) if before is not None else 0)
         draft.put(key, DelayedState(topic, bits.pack(together), source))
         if before is None:
+            draft.need_body(reference.index)
             rest = place + keys.half_part(reference.index, reference.batch)
             draft.put_timer(due_ms, keys.Timer.DELAYED, rest)
         kept |= selected
@@ -98,6 +106,7 @@ def release(draft: Draft, due_ms: int, rest: bytes) -> None:
     if delayed is None:
         return
     draft.delete(key)
+    draft.release_body(index)
     number = int.from_bytes(place[8:], "big")
     selected = bits.unpack(delayed.selected)
     append(draft, delayed.topic, number, delayed.source, selected)

@@ -24,6 +24,12 @@ class Counts(Struct, frozen=True):
     metadata_index: int = 0
 
 
+class BodyState(Struct, frozen=True):
+    """How many queue entries, delayed records, half batches and dead letters refer to the bodies of one Raft entry."""
+
+    count: int
+
+
 class TopicState(Struct, frozen=True):
     """Metadata shard: a topic. `deletion`: index at which the present deletion began; `confirmed`: it is final."""
 

@@ -77,6 +77,7 @@ def prepare(draft: Draft, command: Prepare, batch_first: int) -> Prepared | Refu
 
 def _store_in_doubt(draft: Draft, half: HalfState) -> None:
     index, batch = half.source.reference.index, half.source.reference.batch
+    draft.need_body(index)
     if half.source.reference.count == 0:
         # Nothing to decide, so nothing to ask about: as if the last decision had been made.
         draft.put(keys.half_key(index, batch), replace(half, next_check_ms=0))
@@ -244,6 +245,7 @@ def forget(draft: Draft, rest: bytes, limit: int) -> tuple[int, bool]:
     if len(decisions) > limit:
         return limit, False
     draft.delete(keys.half_key(index, batch))
+    draft.release_body(index)
     draft.delete(keys.times_key(index, batch))
     frame.forget_half(draft, half.source)
     return len(decisions), True

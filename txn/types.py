@@ -10,8 +10,11 @@ from typing import Protocol
 
 import msgspec
 
-RULES_VERSION = 1
-"""Version of the rules; an entry stamped with a greater one stops the shard rather than being guessed at."""
+RULES_VERSION = 2
+"""Version of the rules; an entry stamped with a greater one stops the shard rather than being guessed at.
+
+2: TrimQueue. An entry is stamped with the least version that can apply it (`commands.rules_version`).
+"""
 
 
 class Struct(msgspec.Struct, frozen=True, array_like=True):

@@ -8,6 +8,7 @@ lease      lease G pay/0 [consumer=1] [records=100] [bytes=100000] [lease=30s] [
 range      acknowledge G pay/0 2:5-7 3:9-9 (token:first-last); nack, extend the same [delay=] [reason=] [dead] [lease=]
 queue      ensure pay/0 [id=1] [queues=2] [keep=7d] [metadata=0]; drop pay/0 [id=1] [limit=100] [metadata=0]
            (limit 0 marks only; metadata is how far the proposer had applied the metadata shard)
+           trim pay/0 to=5 [id=1] [limit=100]
 topic      confirm-delete pay [id=1] deletion=N (the entry that began it)
 """
 
@@ -38,6 +39,7 @@ from tallymq.txn.commands import (
     PutGroup,
     RecordChecks,
     RemoveTopic,
+    TrimQueue,
     UndeleteTopic,
 )
 from tallymq.txn.types import Batch, Identity
@@ -183,6 +185,11 @@ def _drop(words: Words) -> Command:
     return DropQueue(topic, words.number("id", 1), queue, limit, metadata_index)
 
 
+def _trim(words: Words) -> Command:
+    topic, queue = place(words.alone[0])
+    return TrimQueue(topic, words.number("id", 1), queue, words.number("to", 0), words.number("limit", 100))
+
+
 def _create(words: Words) -> Command:
     shards = tuple(int(shard) for shard in words.named["shards"].split(","))
     return CreateTopic(words.alone[0], shards, words.ms("keep", "7d"), 0)
@@ -202,6 +209,7 @@ VERBS: dict[str, Callable[[Words], Command]] = {
     "group": _put_group,
     "ensure": _ensure,
     "drop": _drop,
+    "trim": _trim,
     "create-topic": _create,
     "delete-topic": lambda words: DeleteTopic(words.alone[0]),
     "undelete-topic": lambda words: UndeleteTopic(words.alone[0], words.number("id", 1)),

@@ -13,6 +13,7 @@ from tallymq.txn.outcomes import (
     LeasedPiece,
     Prepared,
     QueueDropped,
+    QueueTrimmed,
     RangesDone,
     Refusal,
     Result,
@@ -63,11 +64,13 @@ def result_lines(result: Result) -> list[str]:
     return [_other(result)]
 
 
-def _other(result: Expired | TopicMade | QueueDropped) -> str:
+def _other(result: Expired | TopicMade | QueueDropped | QueueTrimmed) -> str:
     if isinstance(result, Expired):
         return f"handled {result.handled}, next {clock(result.next_due_ms)}"
     if isinstance(result, TopicMade):
         return f"topic {result.topic_id}" + (" (repeated)" if result.repeated else "")
+    if isinstance(result, QueueTrimmed):
+        return f"begins at {result.first_offset}, {result.removed} batches went, held from {result.held_offset}"
     return "dropped" if result.complete else "not all dropped yet"
 
 

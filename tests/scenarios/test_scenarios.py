@@ -87,6 +87,10 @@ SHOW: dict[str, Callable[[Shard, Words], list[str]]] = {
     ),
     "dead": show_dead,
     "browse": show_browse,
+    "needed": lambda shard, words: [" ".join(map(str, queries.needed_bodies(shard.view, 0, 100))) or "nothing"],
+    "past": lambda shard, words: [
+        f"below {queries.trim_until(shard.view, *place(words.alone[1]), shard.now_ms, words.number('limit', 100))}"
+    ],
     "timers": lambda shard, words: [f"next {printer.clock(queries.next_timer_ms(shard.view))}"],
     "keys": lambda shard, words: [" ".join(sorted({chr(key[0]) for key, _ in shard.view.items()})) or "none"],
 }

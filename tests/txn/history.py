@@ -7,6 +7,7 @@ import random
 from msgspec.structs import replace
 
 from tallymq.txn import keys, queries
+from tallymq.txn.body import count_all
 from tallymq.txn.commands import (
     Acknowledge,
     CheckSent,
@@ -23,6 +24,7 @@ from tallymq.txn.commands import (
     Publish,
     PutGroup,
     RecordChecks,
+    TrimQueue,
 )
 from tallymq.txn.outcomes import Done, Expired, Leased, Result
 from tallymq.txn.types import Batch, Identity
@@ -49,6 +51,7 @@ class History:
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
         settings = (self.random.randint(1, 4), 30_000, self.random.choice((0, 1000)), 5000)
+        self.retention_ms, self.messages_max = self.random.choice((0, 20_000)), self.random.choice((0, 5))
         self.shard = Shard()
         self.model = Model(*settings)
         self.sequence = 0
@@ -59,7 +62,7 @@ class History:
         self.buried: dict[tuple[str, int], int] = {}
         self.spoken_of: set[tuple[str, int]] = set()
         for queue in range(QUEUE_COUNT):
-            self.shard.do(EnsureQueue(TOPIC, TOPIC_ID, queue, QUEUE_COUNT, 0, 0))
+            self.shard.do(EnsureQueue(TOPIC, TOPIC_ID, queue, QUEUE_COUNT, self.retention_ms, 100 * self.messages_max))
         for group in GROUPS:
             self.shard.do(PutGroup(group, *settings))
 
@@ -79,8 +82,8 @@ class History:
         self.shard.now_ms += self.random.choices(kinds, (40, 40, 17, 3))[0]
 
     def _command(self) -> Command:
-        makers = (self._publish, self._prepare, self._decide, self._lease, self._about, self._check)
-        return self.random.choices(makers, (12, 16, 30, 20, 20, 2))[0]()
+        makers = (self._publish, self._prepare, self._decide, self._lease, self._about, self._check, self._trim)
+        return self.random.choices(makers, (12, 16, 30, 20, 20, 2, 8))[0]()
 
     def _entry(self, commands: list[Command]) -> None:
         model, now_ms = self.model, self.shard.now_ms
@@ -99,10 +102,13 @@ class History:
             elif isinstance(command, Acknowledge | NegativeAcknowledge | Extend):
                 expected = model.about_ranges(command.group, command, now_ms)
                 self.spoken_of.update((command.group, leased.queue) for leased in command.ranges)
+            elif isinstance(command, TrimQueue):
+                model.append_visible(now_ms)
+                expected = model.trim(command)
             else:
                 expected = self._checked(command)
             assert result == expected, f"{command}\n answered {result}\n expected {expected}"
-        model.append_visible()
+        model.append_visible(now_ms)
         self.handles = [
             (half.index, half.batch, *half.ids[0][:2], len(half.ids)) for half in model.halves.values()
         ] + self.handles[-2:]
@@ -181,8 +187,8 @@ class History:
     def _leased(self, command: Lease, result: Result) -> None:
         assert isinstance(result, Leased), result
         model, name, now_ms = self.model, (command.group, command.queue), self.shard.now_ms
-        model.append_visible()
-        start = len(model.logs[command.queue]) if command.start_at_latest else 0
+        model.append_visible(now_ms)
+        start = len(model.logs[command.queue]) if command.start_at_latest else model.first[command.queue]
         model.groups.setdefault(name, Group(start))
         model.take(name, result, command.records_max, now_ms, now_ms + (command.lease_ms or model.lease_ms))
         group = model.groups[name]
@@ -215,6 +221,11 @@ class History:
         chosen = self.random.sample(self.handles, min(2, len(self.handles)))
         return RecordChecks(tuple(CheckSent(one[0], one[1], self.shard.now_ms + 12_000) for one in chosen))
 
+    def _trim(self) -> Command:
+        queue = self.random.randrange(QUEUE_COUNT) if self.random.random() < 0.98 else QUEUE_COUNT
+        end = len(self.model.logs[queue]) if queue < QUEUE_COUNT else 1
+        return TrimQueue(TOPIC, TOPIC_ID, queue, self.random.randrange(end + 2), self.random.choice((1, 3, 100)))
+
     def _checked(self, command: Command) -> Result:
         assert isinstance(command, RecordChecks)
         for check in command.checks:
@@ -244,10 +255,14 @@ class History:
         for queue, log in enumerate(model.logs):
             info = queries.queue(view, TOPIC, queue)
             assert info is not None
-            assert info.next_offset == len(log)
+            assert (info.first_offset, info.next_offset) == (model.first[queue], len(log))
+            assert info.record_bytes == 100 * (len(log) - model.first[queue])
+            until = queries.trim_until(view, TOPIC, queue, now_ms, 10_000)
+            assert until == model.past(queue, now_ms, self.retention_ms, self.messages_max)
             assert info.in_doubt == in_doubt[queue]
             assert info.delayed == sum(1 for delayed in model.delayed if delayed[1] == queue)
         assert queries.in_doubt_total(view) == sum(in_doubt)
+        assert queries.needed_bodies(view, 0, 10_000) == model.needed(), "exactly what somebody may still ask for"
         due = queries.checks_due(view, now_ms, 10_000)
         expected = {name for name, half in doubt.items() if half.next_check_ms <= now_ms}
         assert {(half.index, half.batch) for half in due} == expected, "each half in doubt is checked when due"
@@ -279,6 +294,7 @@ class History:
             for letter in letters:
                 one = (letter.instance, letter.sequence, letter.position)
                 assert self.model.logs[name[1]][letter.offset] == one
+                assert queries.is_body_needed(self.shard.view, letter.reference.index)
 
     def _drain(self) -> None:
         """Decide what is left, deliver and acknowledge everything: what was committed came, and only that."""
@@ -294,6 +310,7 @@ class History:
             if all(group.floor() == len(self.model.logs[name[1]]) for name, group in self.model.groups.items()):
                 break
         self._compare_logs()
+        self._compare_counts()
 
     def _drain_queues(self) -> None:
         """Lease all there is for every group, then acknowledge it: two entries, for each costs more than a command."""
@@ -314,8 +331,14 @@ class History:
             for piece in queries.browse(self.shard.view, TOPIC, queue, 0, 10_000):
                 records = [p for p in range(piece.reference.count) if piece.selected >> p & 1]
                 found += [(piece.instance, piece.sequence, piece.first_position + record) for record in records]
-            assert found == log
+            assert found == log[self.model.first[queue] :]
             delivered += found
         assert len(set(delivered)) == len(delivered), "a message became visible twice"
         assert not self.model.rolled_back & set(delivered), "a rolled back message became visible"
         assert not self.model.delayed
+
+    def _compare_counts(self) -> None:
+        """What counting along left is what counting everything at once finds: old state is brought up to date so."""
+        view = self.shard.view
+        counted = view.range(keys.BODIES, keys.end_of(keys.BODIES), 10_000)
+        assert counted == count_all(view)

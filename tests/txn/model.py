@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import itemgetter
 
 from msgspec.structs import replace
 
@@ -15,6 +17,7 @@ from tallymq.txn.commands import (
     NegativeAcknowledge,
     Prepare,
     Publish,
+    TrimQueue,
 )
 from tallymq.txn.outcomes import (
     Decided,
@@ -22,6 +25,7 @@ from tallymq.txn.outcomes import (
     HalfBatchStored,
     Leased,
     Prepared,
+    QueueTrimmed,
     RangesDone,
     Refusal,
     Stored,
@@ -90,6 +94,10 @@ class Model:
         self.visible: dict[tuple[int, int], list[MessageId]] = {}
         self.groups: dict[tuple[str, int], Group] = {}
         self.rolled_back: set[MessageId] = set()
+        # Where each message's bytes are, where each queue begins, and what became visible together: (offset, when).
+        self.index_of: dict[MessageId, int] = {}
+        self.first = [0] * QUEUE_COUNT
+        self.together: list[list[tuple[int, int]]] = [[] for _ in range(QUEUE_COUNT)]
 
     def store(self, frame: Publish | Prepare, index: int, batch_first: int, now_ms: int) -> Stored | Prepared | Refusal:
         """Publish or prepare."""
@@ -104,11 +112,12 @@ class Model:
         position = 0
         for number, batch in enumerate(frame.batches, batch_first):
             ids = [(*name, position + record) for record in range(batch.count)]
+            self.index_of.update(dict.fromkeys(ids, index))
             due_ms = list(batch.delivery_times_ms) or [0] * batch.count
             if isinstance(frame, Publish):
                 now_visible = self._part(batch.queue, index, number, ids, due_ms, now_ms)
                 stored.append(StoredBatch(batch.queue, len(self.logs[batch.queue]), len(now_visible)))
-                self.logs[batch.queue] += now_visible
+                self._append(batch.queue, now_visible, now_ms)
             else:
                 check_ms = now_ms + frame.check_after_ms
                 who = (frame.producer_group, frame.principal, check_ms)
@@ -210,11 +219,55 @@ class Model:
                 already_rolled_back |= 1 << record
         return DecisionOutcome(already_committed, already_rolled_back)
 
-    def append_visible(self) -> None:
+    def _append(self, queue: int, ids: list[MessageId], now_ms: int) -> None:
+        if ids:
+            self.together[queue].append((len(self.logs[queue]), now_ms))
+            self.logs[queue] += ids
+
+    def append_visible(self, now_ms: int) -> None:
         """What one entry decided becomes visible half batch by half batch."""
         for name, ids in self.visible.items():
-            self.logs[self.halves[name].queue] += sorted(ids)
+            self._append(self.halves[name].queue, sorted(ids), now_ms)
         self.visible = {}
+
+    def trim(self, command: TrimQueue) -> QueueTrimmed | Refusal:
+        """What became visible together goes together, if every group is done with all of it."""
+        if command.queue >= QUEUE_COUNT or command.topic != TOPIC:
+            return Refusal.UNKNOWN_QUEUE
+        queue = command.queue
+        end = len(self.logs[queue])
+        held = min([end, *(group.floor() for name, group in self.groups.items() if name[1] == queue)])
+        removed = 0
+        for _, after in self.pieces(queue):
+            if after <= min(held, command.first_offset) and removed < max(command.limit, 1):
+                self.first[queue] = after
+                removed += 1
+        return QueueTrimmed(self.first[queue], removed, held)
+
+    def pieces(self, queue: int) -> list[tuple[int, int]]:
+        """When what is still on a queue became visible, and the offset after it."""
+        parts = [part for part in self.together[queue] if part[0] >= self.first[queue]]
+        ends = [offset for offset, _ in parts[1:]] + [len(self.logs[queue])]
+        return [(when_ms, after) for (_, when_ms), after in zip(parts, ends, strict=False)]
+
+    def past(self, queue: int, now_ms: int, retention_ms: int, messages_max: int) -> int:
+        """The offset below which nothing need be kept: too old, or too many behind it."""
+        until = self.first[queue]
+        for when_ms, after in self.pieces(queue):
+            too_many = messages_max and len(self.logs[queue]) - until > messages_max
+            if not too_many and not (retention_ms and when_ms + retention_ms <= now_ms):
+                break
+            until = after
+        return until
+
+    def needed(self) -> list[int]:
+        """The entries whose bytes somebody may still ask for."""
+        ids = [one for first, log in zip(self.first, self.logs, strict=True) for one in log[first:]]
+        ids += [one for *_, one in self.delayed]
+        ids += [one for half in self.halves.values() for one in half.ids]
+        for (_, queue), group in self.groups.items():
+            ids += [self.logs[queue][offset] for offset in group.offsets("leased", "waiting", "dead")]
+        return sorted({self.index_of[one] for one in ids})
 
     def expire(self, now_ms: int) -> None:
         """Everything that is due by now."""
@@ -222,8 +275,9 @@ class Model:
             for offset in group.offsets("leased"):
                 if group.by_offset[offset].due_ms <= now_ms:
                     self._failed(group.by_offset[offset], now_ms, 0, dead=False)
-        for _, queue, _, _, one in sorted(delayed for delayed in self.delayed if delayed[0] <= now_ms):
-            self.logs[queue].append(one)
+        due = sorted(delayed for delayed in self.delayed if delayed[0] <= now_ms)
+        for (_, queue, _, _), parts in groupby(due, key=itemgetter(0, 1, 2, 3)):
+            self._append(queue, [one for *_, one in parts], now_ms)
         self.delayed = [delayed for delayed in self.delayed if delayed[0] > now_ms]
         for name, half in list(self.halves.items()):
             if half.settled_ms and half.settled_ms + WINDOW_MS <= now_ms:

@@ -55,6 +55,7 @@ COMMANDS = [
     c.DropQueue("t", 1, 2, 0, 4),
     c.PutGroup("g", 1, 2, 3, 4, True),
     c.ConfirmDelete("t", 5, 6),
+    c.TrimQueue("t", 1, 2, (1 << 63) - 1, 4),
 ]
 
 
@@ -184,3 +185,12 @@ def test_a_batch_outside_its_entry_is_refused() -> None:
     packed = payload(c.Publish(IDENTITY, "g", "p", (batch(5),)))
     with pytest.raises(DecodeError):
         decode_entry(7, packed[:-1])
+
+
+def test_an_entry_is_stamped_with_the_least_version_of_the_rules_that_can_apply_it() -> None:
+    """So a node of the version before goes on until it is really needed to know more."""
+    for joined, version in (([], 1), ([c.Barrier()], 1), ([c.Barrier(), c.TrimQueue("t", 1, 2, 3, 4)], 2)):
+        payload = b"".join(encode_entry(1, [(command, []) for command in joined]))
+        (length,) = LENGTH.unpack_from(payload)
+        assert replicated_pb2.Entry.FromString(payload[LENGTH.size : LENGTH.size + length]).rules_version == version
+    assert RULES_VERSION == 2
