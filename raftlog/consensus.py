@@ -6,6 +6,7 @@ The ideas, a file each:
 - `consensus_member`       roles and terms;
 - `consensus_durability`   nothing of a term leaves before term and vote are synced;
 - `consensus_replication`  entries to followers, `consensus_progress` what is known of each;
+- `consensus_restoring`    a snapshot in the place of what a follower lacks;
 - `consensus_election`     votes, trials, and leaders that give up;
 - `consensus_applying`     counting what is durable, applying it, `consensus_waiting` telling who waits.
 
@@ -92,8 +93,14 @@ class _Shard(Applying):
     def _probe_again(self, peer: str) -> None:
         progress = self.progress.get(peer)
         if progress is not None:
-            progress.probe(progress.proven_index + 1)
+            if not progress.waiting:
+                progress.probe(progress.proven_index + 1)
             self.send_empty(peer, progress)
+
+    def restored(self, applied_index: int) -> None:
+        super().restored(applied_index)
+        self.announce_synced()
+        self.advance()
 
     def propose(self, payload: Sequence[Payload], done: Done) -> None:
         size_bytes = sum(map(len, payload))
@@ -122,7 +129,9 @@ class Consensus:
     that begins a leadership; what it raises stops the shard. `may_apply` False: not now, nothing is lost;
     `may_append` False: a follower takes no more entries for now, they will be sent again. `send` may
     drop a message. `on_role(True)` when this node leads and has applied all that was stored before its leadership, so
-    that its state is good to read and to propose from; `on_role(False)` when that ends. `now_ms` never goes back;
+    that its state is good to read and to propose from; `on_role(False)` when that ends. `on_behind(peer)`, on the
+    leader: that peer needs entries at or below the journal's base; whoever sends it a snapshot says so with
+    `snapshot_done`, and until then `on_behind` is not called for it again in this leadership. `now_ms` never goes back;
     `clock_ms` is the wall clock, told to leaders only.
     """
 
@@ -143,6 +152,7 @@ class Consensus:
         may_apply: Callable[[], bool] = lambda: True,
         may_append: Callable[[], bool] = lambda: True,
         clock_ms: Callable[[], int] = lambda: 0,
+        on_behind: Callable[[str], None] = lambda peer: None,
     ) -> None:
         self.shard = shard
         self._shard = _Shard(
@@ -159,6 +169,7 @@ class Consensus:
             settings=settings,
             applied_index=applied_index,
             on_role=on_role,
+            on_behind=on_behind,
         )
 
     def tick(self) -> None:
@@ -184,6 +195,36 @@ class Consensus:
     def propose(self, payload: Sequence[Payload], done: Done) -> None:
         """Append an entry. `done` is called exactly once, at once where nothing was appended."""
         self._shard.propose(payload, done)
+
+    def snapshot_done(self, peer: str, index: int) -> None:
+        """On the leader: `peer` has installed a snapshot up to `index`; 0: it has not, and may be behind again later.
+
+        Heard of in another leadership, or of a peer that waits for none, it changes nothing.
+        """
+        self._shard.snapshot_done(peer, index)
+
+    def heard_leader(self, peer: str, term: int) -> bool:
+        """Take a snapshot frame of the leader of `term` for a sign of life of it; False: refuse the frame.
+
+        The term is adopted as with any message; it must be synced before anything is answered, as usual.
+        """
+        return self._shard.heard_leader(peer, term)
+
+    def may_restore(self, index: int) -> bool:
+        """Ask right before appending a snapshot's base, in the same turn: False where it is of no use or would harm."""
+        return self._shard.may_restore(index)
+
+    def restored(self, applied_index: int) -> None:
+        """Go on from a snapshot: its base is appended and synced, the state switched; `applied_index` is the state's.
+
+        From the append of the base until this call the shard takes no entries, applies nothing and seeks no votes.
+        ValueError if it was not `may_restore` that said so.
+        """
+        self._shard.restored(applied_index)
+
+    def rebase(self) -> None:
+        """Call right after the log dropped a prefix, in the same turn: the shard then knows where its log begins."""
+        self._shard.rebase()
 
     @property
     def next_deadline_ms(self) -> int:
@@ -220,6 +261,11 @@ class Consensus:
     def applied_index(self) -> int:
         """Up to here it is applied."""
         return self._shard.applied_index
+
+    @property
+    def base_index(self) -> int:
+        """Where the log begins: entries up to here are not in it any more."""
+        return self._shard.journal.base_index
 
     @property
     def last_index(self) -> int:

@@ -42,6 +42,8 @@ class Applying(Electing):
 
     def may_be_applied(self) -> int:
         """Return the greatest index that may be applied here now."""
+        if self.journal.is_switching:
+            return self.applied_index
         return min(self.majority_index, self.journal.synced_index())
 
     def _apply_entries(self) -> None:

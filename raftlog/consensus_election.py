@@ -11,15 +11,19 @@ from __future__ import annotations
 
 from tallymq.raftlog.consensus_door import CANDIDATE, LEADER
 from tallymq.raftlog.consensus_progress import Progress
-from tallymq.raftlog.consensus_replication import Replicating
+from tallymq.raftlog.consensus_restoring import Restoring
 from tallymq.raftlog.messages import RequestVote, VoteReply
 
 
-class Electing(Replicating):
+class Electing(Restoring):
     """Votes, campaigns, and gives up."""
 
     def maybe_campaign(self, now_ms: int) -> None:
         """Look for votes if no leader was heard of for long enough."""
+        if self.journal.is_switching:
+            # Leading means appending, and there is nothing yet to append to.
+            self.restart_election_timer()
+            return
         if not self.peers:
             self._campaign()
         elif now_ms >= self.election_deadline_ms:
@@ -75,6 +79,8 @@ class Electing(Replicating):
 
     def take_vote_reply(self, peer: str, reply: VoteReply) -> None:
         """Count a voter, once."""
+        if self.journal.is_switching:
+            return
         if reply.trial:
             if reply.granted and reply.term == self.term + 1 and self.trial_votes:
                 self.trial_votes.add(peer)

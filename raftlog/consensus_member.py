@@ -67,11 +67,14 @@ class Member(Engine):
         settings: ConsensusSettings,
         applied_index: int,
         on_role: Callable[[bool], None],
+        on_behind: Callable[[str], None],
     ) -> None:
         if node not in members or len(set(members)) != len(members):
             raise ValueError("members are distinct and this node is one of them")
         if not journal.base_index <= applied_index <= journal.last_index:
-            raise ValueError(f"applied up to {applied_index}, but the log ends at {journal.last_index}")
+            raise ValueError(
+                f"applied up to {applied_index}, but the log has ({journal.base_index}, {journal.last_index}]"
+            )
         self.health = OK
         self.settings = settings
         self.progress: dict[str, Progress] = {}
@@ -88,6 +91,7 @@ class Member(Engine):
         self._may_apply = may_apply
         self._may_append = may_append
         self._on_role = on_role
+        self._on_behind = on_behind
         self._told_leading = False
         super().__init__(
             node=node,

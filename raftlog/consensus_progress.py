@@ -1,9 +1,11 @@
 """What a leader knows of one follower, and how much it may send.
 
-Two states. *Probing*: it is not known where the logs agree; only empty messages are sent, one at each heartbeat, so
+Three states. *Probing*: it is not known where the logs agree; only empty messages are sent, one at each heartbeat, so
 a conflict costs a round trip and no bytes. *Streaming*: the logs agree up to `proven_index`; entries are sent ahead of
-the answers, within a window in bytes. A reset goes back to probing; answers to anything sent before it are stale, told
-by their sequence, so that the last of several resets cannot undo what the first one brought about.
+the answers, within a window in bytes. *Waiting for a snapshot*: what it lacks lies at or below the base of the leader's
+log; only heartbeats are sent, which refer to nothing but the beginning of all logs. A reset goes back to probing;
+answers to anything sent before it are stale, told by their sequence, so that the last of several resets cannot undo
+what the first one brought about.
 """
 
 from __future__ import annotations
@@ -26,6 +28,8 @@ class Progress:
         self.heard_ms = now_ms
         self.moved_ms = now_ms
         self.clock_ahead_ms: int | None = None
+        self.waiting = False
+        self._snapshot_wanted_ms: int | None = None
         self.in_flight_bytes = 0
         self._in_flight: deque[tuple[int, int]] = deque()
         self._valid_sequence = 1
@@ -33,7 +37,10 @@ class Progress:
     def may_send(self, window_bytes: int) -> bool:
         """Return whether another message with entries may leave."""
         return (
-            not self.probing and self.in_flight_bytes < window_bytes and len(self._in_flight) < MESSAGES_IN_FLIGHT_MAX
+            not self.probing
+            and not self.waiting
+            and self.in_flight_bytes < window_bytes
+            and len(self._in_flight) < MESSAGES_IN_FLIGHT_MAX
         )
 
     def next_sequence(self) -> int:
@@ -77,12 +84,40 @@ class Progress:
         Never below what the follower has durably: that cannot be lost. What it merely has, a power cut may take.
         """
         self.probing = True
+        self.waiting = False
         self.next_index = max(next_index, self.synced_index + 1)
         self.proven_index = min(self.proven_index, self.next_index - 1)
         self.told_index = 0
         self._valid_sequence = self.sequence + 1
         self._in_flight.clear()
         self.in_flight_bytes = 0
+
+    def certain_index(self, base_index: int) -> int:
+        """Return the entry to refer to: the leader's log has it and, unless it is a probe, the follower's too."""
+        if self.waiting:
+            return 0
+        if self.probing:
+            # Below the base nothing can be probed: the base is the last chance before a snapshot.
+            self.next_index = max(self.next_index, base_index + 1)
+            return self.next_index - 1
+        return self.proven_index if self.proven_index >= base_index else 0
+
+    def wait_for_snapshot(self, now_ms: int) -> None:
+        """Send nothing but heartbeats from now on; a snapshot is wanted at once."""
+        self.probe(self.next_index)
+        self.waiting = True
+        self._snapshot_wanted_ms = now_ms
+
+    def snapshot_failed(self, wanted_ms: int) -> None:
+        """Want another snapshot, not before that time."""
+        self._snapshot_wanted_ms = wanted_ms
+
+    def takes_snapshot(self, now_ms: int) -> bool:
+        """Return, once, that a snapshot is wanted by now."""
+        if not self.waiting or self._snapshot_wanted_ms is None or now_ms < self._snapshot_wanted_ms:
+            return False
+        self._snapshot_wanted_ms = None
+        return True
 
     def is_stuck(self, now_ms: int, patience_ms: int) -> bool:
         """Return whether what is on its way has gone unanswered for longer than messages take."""

@@ -6,7 +6,9 @@ Rule 2: a follower's majority index never goes beyond what the message itself pr
 Rule 3: an answer counts only in the term it was given in.
 Rule 4: an answer says at once what is proven, and of that what is synced, so a slow disk is not taken for a dead node.
 Rule 5: a message holds whole entries, read one by one, up to a number of bytes.
-Rule 6: a follower that cannot apply what it has takes no more: what it leaves out is not proven and will be sent again.
+Rule 6: what lies at or below the base of a log is on a majority: a follower takes it for proven; a leader cannot send
+it, and has a snapshot sent instead once the follower was found not to have the base itself.
+Rule 7: a follower that cannot apply what it has takes no more: what it leaves out is not proven and will be sent again.
 """
 
 from __future__ import annotations
@@ -33,6 +35,9 @@ class Replicating(Member):
                 self.settings.in_flight_bytes_max
             ):
                 if not self.is_connected(peer):
+                    break
+                if progress.next_index <= self.journal.base_index:
+                    self._probe_from(peer, progress, progress.next_index)
                     break
                 try:
                     self._send_entries(peer, progress)
@@ -62,22 +67,29 @@ class Replicating(Member):
             if progress.is_stuck(now_ms, self.settings.election_ms_min):
                 progress.probe(progress.proven_index + 1)
             self.send_empty(peer, progress)
+            if progress.takes_snapshot(now_ms):
+                self._on_behind(peer)
 
     def send_empty(self, peer: str, progress: Progress) -> None:
         """Send one heartbeat or probe."""
         if self.is_connected(peer):
-            previous = progress.next_index - 1 if progress.probing else progress.proven_index
-            self._append_to(peer, progress, previous, ())
+            self._append_to(peer, progress, progress.certain_index(self.journal.base_index), ())
+
+    def _probe_from(self, peer: str, progress: Progress, index: int) -> None:
+        progress.probe(index)
+        self.send_empty(peer, progress)
 
     def spread_majority(self) -> None:
         """Tell followers that wait for nothing else how far they may apply."""
         for peer, progress in self.progress.items():
             known = min(self.majority_index, progress.proven_index)
-            if not progress.probing and progress.told_index < known:
+            is_certain = not progress.probing and progress.proven_index >= self.journal.base_index
+            if is_certain and progress.told_index < known:
                 self.send_empty(peer, progress)
 
     def _append_to(self, peer: str, progress: Progress, previous: int, entries: tuple[LogEntry, ...]) -> None:
-        term = self.journal.term_known(previous)
+        # All logs begin behind the same entry 0, wherever this one's base is now.
+        term = self.journal.term_known(previous) if previous else 0
         message = AppendEntries(self.term, progress.next_sequence(), previous, term, self.majority_index, entries)
         progress.told_index = max(progress.told_index, min(self.majority_index, previous + len(entries)))
         self.outbox.post(peer, message)
@@ -93,10 +105,38 @@ class Replicating(Member):
         progress.heard_ms = now_ms = self.now_ms()
         if reply.clock_ms:
             progress.clock_ahead_ms = reply.clock_ms - now_ms
-        if not reply.reset_index:
+        if progress.waiting:
+            self._answered_waiting(peer, progress, reply)
+        elif not reply.reset_index:
             progress.answered(reply.sequence, reply.proven_index, reply.synced_index, now_ms)
-        elif progress.refused(reply.sequence, min(reply.reset_index, self.journal.last_index + 1)):
-            self.send_empty(peer, progress)
+        else:
+            self._refused(peer, progress, reply)
+
+    def _answered_waiting(self, peer: str, progress: Progress, reply: AppendReply) -> None:
+        """Go on with entries if the follower has the base, whoever gave it to it."""
+        progress.synced_index = max(progress.synced_index, reply.synced_index)
+        if reply.proven_index >= self.journal.base_index:
+            self._probe_from(peer, progress, reply.proven_index + 1)
+
+    def _refused(self, peer: str, progress: Progress, reply: AppendReply) -> None:
+        refused_index = progress.next_index - 1
+        if not progress.refused(reply.sequence, min(reply.reset_index, self.journal.last_index + 1)):
+            return
+        if progress.next_index <= self.journal.base_index and refused_index <= self.journal.base_index:
+            progress.wait_for_snapshot(self.now_ms())
+        self.send_empty(peer, progress)
+        if progress.takes_snapshot(self.now_ms()):
+            self._on_behind(peer)
+
+    def snapshot_done(self, peer: str, index: int) -> None:
+        """Send what follows the snapshot that `peer` has installed; `index` 0: it failed, another will be asked for."""
+        progress = self.progress.get(peer)
+        if self.role != LEADER or progress is None or not progress.waiting:
+            return
+        if index == 0:
+            progress.snapshot_failed(self.now_ms() + self.settings.heartbeat_ms)
+        else:
+            self._probe_from(peer, progress, min(index, self.journal.last_index) + 1)
 
     # Follower
 
@@ -105,18 +145,22 @@ class Replicating(Member):
         if message.term < self.term:
             self._answer(peer, message.sequence)
             return
-        if not self._accept_leader(peer, message.term):
+        if not self.accept_leader(peer, message.term):
+            return
+        if self.journal.is_switching:
+            self._answer(peer, message.sequence)
             return
         reset_index = self._reset_index(peer, message)
         if self.health != OK:
             return
         if not reset_index:
-            self.proven_index = max(self.proven_index, self._append_new(peer, message))
-            proven = min(message.majority_index, message.previous_index + len(message.entries))
-            self.majority_index = max(self.majority_index, proven)
+            matched = self._append_new(peer, message)
+            self.proven_index = max(self.proven_index, matched)
+            self.majority_index = max(self.majority_index, min(message.majority_index, matched))
         self._answer(peer, message.sequence, reset_index)
 
-    def _accept_leader(self, peer: str, term: int) -> bool:
+    def accept_leader(self, peer: str, term: int) -> bool:
+        """Follow the leader of a term that is not older than this node's; False if that cannot be true."""
         if term > self.term:
             self.adopt(term)
         if self.role == LEADER or self.leader not in ("", peer):
@@ -131,6 +175,8 @@ class Replicating(Member):
 
     def _reset_index(self, peer: str, message: AppendEntries) -> int:
         """Return 0 if the message fits, else from where it would."""
+        if message.previous_index < self.journal.base_index:
+            return 0
         term = self.journal.term_at(message.previous_index)
         if term == message.previous_term:
             return 0
@@ -147,7 +193,8 @@ class Replicating(Member):
         index = message.previous_index
         for entry in message.entries:
             term = self.journal.term_at(index + 1)
-            if term != entry.term:
+            # Of what lies below the base nothing is known any more but that a majority has it.
+            if term != entry.term and index + 1 >= self.journal.base_index:
                 if term is not None:
                     if index + 1 <= self.majority_index:
                         self._contradicted(peer, index + 1)
@@ -157,7 +204,7 @@ class Replicating(Member):
                     return index
                 self.journal.append(entry.term, (entry.payload,))
             index += 1
-        return index
+        return max(index, self.journal.base_index)
 
     def _contradicted(self, peer: str, index: int) -> None:
         self.stop(f"{peer} leads term {self.term} with another entry {index} than the one a majority has")

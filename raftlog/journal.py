@@ -3,7 +3,8 @@
 Rule 1: the entry at the base (index 0, term 0 while no prefix was ever dropped) is the same on every node and written
 on none: it is what the first real entry, index 1, comes after. pysyncobj would otherwise invent a first entry itself.
 Rule 2: durable is what the log's rounds say, never an index once reached: a truncation takes it back.
-Rule 3: nothing is kept here that the log does not hold; a majority index is not stored, so none can lie beyond the log.
+Rule 3: where the log begins moves only in `rebase`; between a snapshot's base and that call the journal stands still.
+Rule 4: nothing is kept here that the log does not hold; a majority index is not stored, so none can lie beyond the log.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 
 from tallymq.raftlog.log import NodeLog
+from tallymq.raftlog.log_shard import ShardLogState
 from tallymq.raftlog.messages import Payload
 
 EntryHead = tuple[bytes, int, int]
@@ -25,20 +27,41 @@ class Journal:
         state = log.shard_state(shard)
         self._log = log
         self._shard = shard
-        self.base_index = state.base_index
-        self.base_term = state.base_term
-        self.last_index = state.last_index
-        self.last_term = state.last_term
+        self._read_ends(state)
         self._term = state.term
         self._voted_for = state.voted_for
         self._hard_state_round = 0
         # What was there when the log was opened is durable; the walk in `synced_index` starts behind it.
         self._synced_index = state.last_index
 
+    def _read_ends(self, state: ShardLogState) -> None:
+        self.base_index = state.base_index
+        self.base_term = state.base_term
+        self.last_index = state.last_index
+        self.last_term = state.last_term
+
+    # Where it begins
+
+    @property
+    def is_switching(self) -> bool:
+        """Whether the log begins elsewhere than this journal knows: a snapshot's base is appended, not yet switched to.
+
+        Until `rebase` nothing is appended, truncated or counted as newly durable.
+        """
+        return self._log.shard_state(self._shard).base_index != self.base_index
+
+    def rebase(self) -> None:
+        """Read again where the log begins and ends: its base has moved (a snapshot's is synced, or a prefix went)."""
+        self._read_ends(self._log.shard_state(self._shard))
+        # What lies behind the base was durable before, or is walked over again; what the base stands for is.
+        self._synced_index = max(min(self._synced_index, self.last_index), self.base_index)
+
     # What is durable
 
     def synced_index(self) -> int:
         """Return the greatest index up to which every entry's round is known to be synced."""
+        if self._synced_index == self.last_index or self.is_switching:
+            return self._synced_index
         synced_round = self._log.round_synced
         while self._synced_index < self.last_index:
             if self._log.round_of(self._shard, self._synced_index + 1) > synced_round:
@@ -54,6 +77,7 @@ class Journal:
 
     def append(self, term: int, payload: Sequence[Payload]) -> int:
         """Append an entry behind the last one; return its index."""
+        self._refuse_while_switching()
         index = self.last_index + 1
         self._log.append_entry(self._shard, index, term, payload)
         self.last_index, self.last_term = index, term
@@ -61,12 +85,17 @@ class Journal:
 
     def truncate(self, from_index: int) -> None:
         """Drop `from_index` and all that follows; what takes its place is not durable before its own round is."""
+        self._refuse_while_switching()
         if not self.base_index < from_index <= self.last_index:
             raise ValueError(f"cannot truncate at {from_index}: the log has ({self.base_index}, {self.last_index}]")
         self._log.append_truncate(self._shard, from_index)
         self.last_index = from_index - 1
         self.last_term = self.term_known(self.last_index)
         self._synced_index = min(self._synced_index, self.last_index)
+
+    def _refuse_while_switching(self) -> None:
+        if self.is_switching:
+            raise RuntimeError(f"the log of shard {self._shard} begins anew and nobody has switched to it yet")
 
     def term_at(self, index: int) -> int | None:
         """Return the term of the entry at `index`, None where there is none."""

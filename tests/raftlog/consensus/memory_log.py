@@ -8,11 +8,18 @@ from dataclasses import dataclass, field
 
 @dataclass
 class ShardLogInMemory:
+    """`entries` are all of the shard's, from index 1: those up to the base are for tests only, not for consensus."""
+
     term: int = 0
     voted_for: str = ""
     entries: list[tuple[int, bytes]] = field(default_factory=list)
     base_index: int = 0
     base_term: int = 0
+    generation: int = 0
+    configuration: bytes = b""
+
+    def holds(self, index: int) -> bool:
+        return self.base_index < index <= self.last_index
 
     @property
     def last_index(self) -> int:
@@ -22,6 +29,14 @@ class ShardLogInMemory:
     def last_term(self) -> int:
         return self.entries[-1][0] if self.entries else 0
 
+    def _rebase(self, index: int, term: int, generation: int, configuration: bytes, history: list) -> None:
+        """`history`: what the snapshot stands for; empty where a prefix is dropped."""
+        if history and (len(self.entries) < index or self.entries[index - 1][0] != term):
+            self.entries = list(history)
+        assert self.entries[index - 1][0] == term, "the base is the entry that it was"
+        self.base_index, self.base_term = index, term
+        self.generation, self.configuration = generation, configuration
+
     def replay(self, record: tuple) -> None:
         kind = record[0]
         if kind == "entry":
@@ -29,7 +44,10 @@ class ShardLogInMemory:
             assert index == len(self.entries) + 1, "entries are appended without gaps"
             self.entries.append((term, payload))
         elif kind == "truncate":
+            assert record[1] > self.base_index, "what lies below the base stays"
             del self.entries[record[1] - 1 :]
+        elif kind == "base":
+            self._rebase(*record[1:])
         else:
             self.term, self.voted_for = record[1:]
 
@@ -64,6 +82,9 @@ class MemoryLog:
             rounds.append(self.round_open)
         elif record[0] == "truncate":
             del rounds[record[1] - 1 :]
+        elif record[0] == "base":
+            last = self._shards[shard].last_index
+            rounds[:] = [*rounds, *[self.round_open] * last][:last]
 
     # What consensus calls
 
@@ -76,18 +97,36 @@ class MemoryLog:
     def append_hard_state(self, shard, term, voted_for) -> None:
         self._append(shard, ("hard", term, voted_for))
 
+    def append_base(self, shard, index, term, generation, configuration, history) -> None:
+        """A snapshot's base: behind it stays what follows an entry of that term there."""
+        assert index > self._shards[shard].base_index
+        self._append(shard, ("base", index, term, generation, configuration, history))
+
+    def drop_prefix(self, shard, index, term, configuration) -> None:
+        """Forget what was applied long ago."""
+        generation = self._shards[shard].generation
+        self._append(shard, ("base", index, term, generation, configuration, []))
+
     def shard_state(self, shard) -> ShardLogInMemory:
         return self._shards.setdefault(shard, ShardLogInMemory())
 
     def term_at(self, shard, index):
-        entries = self._shards[shard].entries
-        return entries[index - 1][0] if 0 < index <= len(entries) else None
+        state = self._shards[shard]
+        if index == state.base_index:
+            return state.base_term
+        return state.entries[index - 1][0] if state.holds(index) else None
 
     def round_of(self, shard, index):
+        self._must_hold(shard, index)
         return self._rounds[shard][index - 1]
 
     def read_entry(self, shard, index):
+        self._must_hold(shard, index)
         return self._shards[shard].entries[index - 1][1]
+
+    def _must_hold(self, shard, index) -> None:
+        if not self._shards[shard].holds(index):
+            raise IndexError(f"shard {shard} has no entry {index}")
 
     def applied(self, shard, index) -> None:
         """Nothing to forget here."""

@@ -79,3 +79,39 @@ def test_no_majority_index_is_remembered_that_could_lie_beyond_the_log() -> None
     log, journal = filled(1, 1)
     assert journal.getRaftCommitIndex() == 0
     assert Journal(log.cut(), 1).last_index == 0
+
+
+def test_a_journal_goes_on_behind_a_dropped_prefix() -> None:
+    log, journal = filled(1, 1, 2, 2, 3)
+    log.sync_all()
+    journal.append(3, (b"not synced",))
+    log.drop_prefix(1, 3, 2, b"")
+    journal.rebase()
+    assert (journal.base_index, journal.base_term, journal.last_index, journal.synced_index()) == (3, 2, 6, 5)
+    assert [journal.term_at(index) for index in range(8)] == [None, None, None, 2, 2, 3, 3, None]
+    assert (len(journal), journal[0], journal[1]) == (4, (b"", 3, 2), (b"", 4, 2))
+    assert journal.first_of_term(6, 4) == 5
+    journal.deleteEntriesFrom(2)
+    assert (journal.last_index, journal.synced_index()) == (4, 4)
+    with pytest.raises(ValueError, match="truncate"):
+        journal.truncate(3)
+    assert journal.append(4, (b"y",)) == 5
+
+
+def test_a_journal_stands_still_until_it_is_told_that_its_log_begins_anew() -> None:
+    log, journal = filled(1, 1)
+    log.sync_all()
+    assert journal.synced_index() == 2
+    journal.append(1, (b"not synced",))
+    log.append_base(1, 5, 2, 1, b"", [(1, b""), (1, b""), (1, b""), (1, b""), (2, b"")])
+    assert journal.is_switching
+    assert journal.synced_index() == 2
+    for change in (lambda: journal.append(2, (b"x",)), lambda: journal.truncate(1)):
+        with pytest.raises(RuntimeError, match="begins anew"):
+            change()
+    log.sync_all()
+    assert journal.synced_index() == 2
+    journal.rebase()
+    assert (journal.base_index, journal.last_index, journal.last_term, journal.synced_index()) == (5, 5, 2, 5)
+    assert journal.append(2, (b"x",)) == 6
+    assert journal.synced_index() == 5

@@ -36,7 +36,7 @@ def disturb(world: World, chance: random.Random) -> None:
         world.slow_sync = chance.choice((0.0, 0.0, 0.2))
 
 
-def work(world: World, chance: random.Random, number: int) -> None:
+def work(world: World, chance: random.Random, number: int, *, forgetful: bool) -> None:
     """Propose to whoever thinks it leads, old leaders included; now and then a store flushes."""
     leading = [node for node in world.nodes.values() if node.alive and node.consensus.is_leader]
     if leading:
@@ -45,15 +45,17 @@ def work(world: World, chance: random.Random, number: int) -> None:
     node = chance.choice(list(world.nodes.values()))
     if chance.random() < 0.1:
         node.flushed = len(node.state)
+    if forgetful and node.alive and node.flushed > node.consensus.base_index and chance.random() < 0.2:
+        node.drop_prefix(chance.randint(node.consensus.base_index + 1, node.flushed))
 
 
-def simulate(seed: int, nodes: str, virtual_ms: int = VIRTUAL_MS) -> World:
+def simulate(seed: int, nodes: str, virtual_ms: int = VIRTUAL_MS, *, forgetful: bool = False) -> World:
     chance = random.Random(f"faults {seed}")
     world = World(nodes, seed=seed)
     number, end, next_fault = 0, world.now + virtual_ms, world.now + 2_000
     while world.now < end:
         number += 1
-        work(world, chance, number)
+        work(world, chance, number, forgetful=forgetful)
         world.run(chance.randint(5, 120))
         if world.now >= next_fault:
             disturb(world, chance)
@@ -79,9 +81,10 @@ def recover(world: World) -> None:
     assert [outcome.kind for outcome in outcomes] == [ProposalKind.APPLIED]
 
 
+@pytest.mark.parametrize("forgetful", [False, True], ids=["whole logs", "logs that forget"])
 @pytest.mark.parametrize("seed", range(30))
-def test_nothing_acknowledged_is_lost_and_no_two_nodes_differ(seed: int) -> None:
-    world = simulate(seed, "abcde" if seed % 5 == 4 else "abc")
+def test_nothing_acknowledged_is_lost_and_no_two_nodes_differ(seed: int, forgetful: bool) -> None:
+    world = simulate(seed, "abcde" if seed % 5 == 4 else "abc", forgetful=forgetful)
     recover(world)
     world.check_all()
     assert len(world.acknowledged) > 20, "a history in which nothing happens proves nothing"

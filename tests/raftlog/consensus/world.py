@@ -29,6 +29,10 @@ class Node:
         self.log = MemoryLog()
         self.state: list[tuple[int, bytes]] = []
         self.flushed = 0
+        # States of snapshots that are stored, by generation; the log says which one counts.
+        self.staged: dict[int, list[tuple[int, bytes]]] = {}
+        self.generation = 0
+        self.behind: list[str] = []
         self.alive = False
         self.life = 0
         self.syncing = False
@@ -40,6 +44,7 @@ class Node:
         self.life += 1
         self.alive = True
         self.syncing = False
+        self._switch_state()
         self.consensus = Consensus(
             shard=SHARD,
             node=self.name,
@@ -53,6 +58,7 @@ class Node:
             applied_index=len(self.state),
             on_role=self.roles.append,
             may_append=lambda: self.may_append,
+            on_behind=self.on_behind,
         )
         for peer in self.world.names:
             if peer != self.name:
@@ -65,6 +71,37 @@ class Node:
         kept = chance.randint(self.flushed, len(self.state)) if chance else self.flushed
         # A flush never gets ahead of the log that it came from: entries are applied only once synced.
         del self.state[kept:]
+
+    def _switch_state(self) -> bool:
+        """Take over the state of the generation that the log names; whether that is another one than before."""
+        generation = self.log.shard_state(SHARD).generation
+        if generation == self.generation:
+            return False
+        self.generation, self.state = generation, self.staged.pop(generation)
+        self.flushed = len(self.state)
+        return True
+
+    # Snapshots and prefixes
+
+    def on_behind(self, peer: str) -> None:
+        self.behind.append(peer)
+        self.world.wanted_snapshot(self, peer)
+
+    def install(self, source: str, term: int, history: list[tuple[int, bytes]], base: tuple[int, bytes]) -> bool:
+        """A whole snapshot has come: stage it and begin the log behind it; `_synced` switches."""
+        if not self.consensus.heard_leader(source, term) or not self.consensus.may_restore(len(history)):
+            return False
+        if self.log.shard_state(SHARD).generation != self.generation:
+            return False
+        self.staged[self.generation + 1] = list(history)
+        self.log.append_base(SHARD, len(history), base[0], self.generation + 1, base[1], history)
+        return True
+
+    def drop_prefix(self, index: int, configuration: bytes = b"") -> None:
+        """Forget the entries up to `index`, which must be flushed."""
+        assert index <= self.flushed
+        self.log.drop_prefix(SHARD, index, self.state[index - 1][0], configuration)
+        self.consensus.rebase()
 
     def apply(self, index: int, term: int, payload: bytes) -> object:
         if index != len(self.state) + 1:
@@ -90,11 +127,16 @@ class Node:
         if life == self.life and self.alive:
             self.syncing = False
             self.log.note_synced(written)
-            self.consensus.synced()
+            self._use_synced()
 
     def sync(self) -> None:
         """Make all that was appended durable, at once."""
         self.log.sync_all()
+        self._use_synced()
+
+    def _use_synced(self) -> None:
+        if self.log.durable(SHARD).generation != self.generation and self._switch_state():
+            self.consensus.restored(len(self.state))
         self.consensus.synced()
 
 
@@ -218,6 +260,29 @@ class World:
                     if node.alive and peer != node.name:
                         node.consensus.disconnected(peer)
                         node.consensus.connected(peer)
+
+    def wanted_snapshot(self, leader: Node, peer: str) -> None:
+        """A leader is told that a peer is behind its log: carry its state there, as slowly as such things are."""
+        if not self.manual_network:
+            delay_ms = self.chance.randint(20, 200)
+            self.after(delay_ms, self.give_snapshot, leader.name, leader.life, peer, list(leader.state))
+
+    def give_snapshot(self, source: str, life: int, target: str, history: list[tuple[int, bytes]]) -> None:
+        leader, node = self.nodes[source], self.nodes[target]
+        if leader.life != life or not leader.alive or not leader.consensus.is_leader:
+            return
+        reached = node.alive and not {(source, target), (target, source)} & self.blocked
+        if reached and self.chance.random() >= self.loss:
+            node.install(source, leader.consensus.term, history, (history[-1][0], b""))
+            self.after(100, self._snapshot_done, source, life, target, len(history), node.life)
+        else:
+            leader.consensus.snapshot_done(target, 0)
+
+    def _snapshot_done(self, source: str, life: int, target: str, index: int, target_life: int) -> None:
+        leader, node = self.nodes[source], self.nodes[target]
+        if leader.life == life and leader.alive:
+            installed = node.life == target_life and node.alive and node.consensus.applied_index >= index
+            leader.consensus.snapshot_done(target, index if installed else 0)
 
     # Work
 
