@@ -3,6 +3,7 @@
 import functools
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -65,6 +66,12 @@ NEEDS: Mapping[str, Callable[[], str | None]] = {
     "needs_root": missing_root,
     "needs_fork": missing_fork,
 }
+
+
+def pytest_configure() -> None:
+    """Lets Ctrl-C reach the programs that tests start: what a shell runs in the background inherits it ignored."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def no_skips() -> bool:
