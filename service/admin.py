@@ -19,6 +19,7 @@ from tallymq.service.errors import Refused
 from tallymq.service.groups import default_group
 from tallymq.service.metrics import Metrics
 from tallymq.service.reconcile import holds_in_doubt, is_made
+from tallymq.service.tasks import Tasks
 from tallymq.service.validation import (
     DELAY_MS_MAX,
     LEASE_MS_MAX,
@@ -273,7 +274,9 @@ class Admin:
             info = queries.queue(self._cluster.shards[shard].view, topic, queue)
             if info is None or info.next_offset > offset:
                 return
-            await self._cluster.wait_for_growth(topic, queue, deadline - loop.time())
+            with Tasks() as tasks:
+                grown = tasks.start(self._cluster.wait_for_growth(topic, queue))
+                await tasks.until_first(self._draining, grown, timeout_s=deadline - loop.time())
 
     async def _wait_until(self, is_so: Callable[[], bool], otherwise: str) -> None:
         deadline = asyncio.get_running_loop().time() + WAIT_S_MAX

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+
+from structlog.typing import FilteringBoundLogger
+
+from tallymq.service.errors import Refused
 
 SLEEP_MS_MAX = 3_600_000
+RETRY_MS = 1_000
+"""Pause before work that failed is tried again."""
 
 
 class Alarm:
@@ -35,6 +41,21 @@ class Alarm:
         await self._rung.wait()
         self._rung.clear()
         self._cancel()
+
+    async def serve(self, work: Callable[[], Awaitable[None]], log: FilteringBoundLogger) -> None:
+        """Do `work` now and whenever the alarm goes off, for ever; what failed is tried again in a second."""
+        self.ring()
+        while True:
+            await self.wait()
+            try:
+                await work()
+            except Refused as refused:
+                log.info("waits", refusal=refused.name)
+                self.set_due(self._now_ms() + RETRY_MS)
+            except Exception:
+                # Whatever it was, what is due must still be looked at later.
+                log.exception("failed")
+                self.set_due(self._now_ms() + RETRY_MS)
 
     def close(self) -> None:
         """Forget the timer."""

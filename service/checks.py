@@ -9,7 +9,6 @@ decides. The wait doubles with the age of the half, so no state is needed for it
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
 from random import Random
 
 import structlog
@@ -22,6 +21,7 @@ from tallymq.service.errors import Refused
 from tallymq.service.metrics import Metrics
 from tallymq.service.sessions import Answer, Asked, Session, Sessions, read_hello, serve
 from tallymq.service.slices import visible
+from tallymq.service.tasks import Tasks
 from tallymq.service.validation import bits_to_bytes
 from tallymq.txn import queries
 from tallymq.txn.answers import HalfInfo
@@ -34,7 +34,6 @@ UNKNOWN_WAIT_MS_MAX = 10_000
 """A producer that answered UNKNOWN knows soon: its own database transaction is still open."""
 NO_ROOM_WAIT_MS = 1_000
 DUE_AT_ONCE = 256
-RETRY_MS = 1_000
 CHECKS_WARNED = 15
 
 log = structlog.get_logger("tallymq.service.checks")
@@ -68,20 +67,7 @@ class ShardChecks:
 
     async def run(self) -> None:
         """Ask what is due, for ever."""
-        self.alarm.ring()
-        while True:
-            await self.alarm.wait()
-            if not self._shard.is_leader:
-                continue
-            try:
-                await self._ask_due()
-            except Refused as refused:
-                log.info("checks wait", shard=self._shard.number, refusal=refused.name)
-                self.alarm.set_due(self._shard.clock_ms + RETRY_MS)
-            except Exception:
-                # Whatever it was, what is due must still be looked at later.
-                log.exception("checks failed", shard=self._shard.number)
-                self.alarm.set_due(self._shard.clock_ms + RETRY_MS)
+        await self.alarm.serve(self._ask_due, log.bind(work="checks", shard=self._shard.number))
 
     async def revive(self, group: str) -> None:
         """Ask a group again about all that nobody answered before, at the pace its producers answer."""
@@ -99,6 +85,8 @@ class ShardChecks:
             del self._reviving[group]
 
     async def _ask_due(self) -> None:
+        if not self._shard.is_leader:
+            return
         view = self._shard.view
         due = queries.checks_due(view, self._shard.clock_ms, DUE_AT_ONCE)
         if due:
@@ -252,17 +240,16 @@ class Checks:
             number: ShardChecks(cluster, shard, sessions, metrics, random, grace_ms)
             for number, shard in cluster.shards.items()
         }
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks(lambda error: log.error("check task failed", exc_info=error))
 
     def start(self) -> None:
         """Begin to ask."""
         for shard in self._shards.values():
-            self._run(shard.run())
+            self._tasks.start(shard.run())
 
     def stop(self) -> None:
         """Ask nothing more."""
-        for task in self._tasks:
-            task.cancel()
+        self._tasks.cancel()
         for shard in self._shards.values():
             shard.alarm.close()
 
@@ -274,7 +261,7 @@ class Checks:
         """Look after a shard that this node leads from now on."""
         self._shards[shard].began_to_lead()
         for group in self.sessions.groups():
-            self._run(self._shards[shard].revive(group))
+            self._tasks.start(self._shards[shard].revive(group))
 
     async def session(self, context: Context, principal: str) -> None:
         """Serve one producer's session stream."""
@@ -287,7 +274,7 @@ class Checks:
             )
         )
         for shard in self._cluster.led():
-            self._run(self._shards[shard.number].revive(session.group))
+            self._tasks.start(self._shards[shard.number].revive(session.group))
         try:
             await serve(session, context, self._draining, lambda answer: self._answered(session, answer))
         finally:
@@ -299,24 +286,14 @@ class Checks:
         for shard in self._shards.values():
             shard.room_made()
 
-    def _run(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("check task failed", exc_info=error)
-
     def _answered(self, session: Session, answer: Answer) -> None:
         asked = answer.asked
         if answer.commit | answer.roll_back:
-            self._run(self._decide(session, answer))
+            self._tasks.start(self._decide(session, answer))
         if asked.bits & ~(answer.commit | answer.roll_back):
             self._metrics.checks_answered.labels("unknown").inc()
             wait_ms = self._random.randrange(UNKNOWN_WAIT_MS_MAX // 2, UNKNOWN_WAIT_MS_MAX)
-            self._run(self._move([asked], wait_ms))
+            self._tasks.start(self._move([asked], wait_ms))
 
     async def _decide(self, session: Session, answer: Answer) -> None:
         asked = answer.asked
@@ -335,7 +312,7 @@ class Checks:
 
     def _ask_others(self, left: list[Asked]) -> None:
         if left:
-            self._run(self._move(left, self._grace_ms))
+            self._tasks.start(self._move(left, self._grace_ms))
 
     async def _move(self, asked: list[Asked], wait_ms: int) -> None:
         """Ask about these again after `wait_ms`."""

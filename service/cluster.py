@@ -187,13 +187,9 @@ class Cluster:
         if grown is not None:
             grown.set()
 
-    async def wait_for_growth(self, topic: str, queue: int, timeout_s: float) -> None:
-        """Return when a queue has something new, or the time is over."""
-        grown = self._growth.setdefault((topic, queue), asyncio.Event())
-        try:
-            await asyncio.wait_for(grown.wait(), timeout_s)
-        except TimeoutError:
-            return
+    async def wait_for_growth(self, topic: str, queue: int) -> None:
+        """Return when a queue has something new."""
+        await self._growth.setdefault((topic, queue), asyncio.Event()).wait()
 
     def find_topic(self, name: str) -> TopicInfo | None:
         """Return the topic as this node's copy of the metadata shard has it."""

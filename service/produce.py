@@ -11,6 +11,7 @@ from tallymq.service.errors import Refused, from_exception, to_message
 from tallymq.service.fields import decode, singles_of_produce
 from tallymq.service.frames import Frames, Pending
 from tallymq.service.metrics import Metrics
+from tallymq.service.tasks import Tasks
 from tallymq.txn.outcomes import Result
 
 
@@ -43,25 +44,17 @@ class ProduceStream:
         self._room = asyncio.Event()
         self._room.set()
         self._no_more = False
-        self._slow: set[asyncio.Task[None]] = set()
+        self._slow = Tasks()
 
     async def run(self, context: Context) -> None:
         """Serve until the client ends the stream or the node drains; what is under way is answered first."""
-        writer = asyncio.create_task(self._write(context))
-        reader = asyncio.create_task(self._read(context))
-        drain = asyncio.create_task(self._draining.begun.wait())
-        try:
-            await asyncio.wait({reader, writer, drain}, return_when=asyncio.FIRST_COMPLETED)
-            drained = not reader.done() and not writer.done()
-            if reader.done():
-                reader.result()
+        with Tasks() as tasks, self._slow:
+            reader, writer = tasks.start(self._read(context)), tasks.start(self._write(context))
+            drained = await tasks.until_first(self._draining, reader, writer)
             reader.cancel()
             self._no_more = True
             self._changed.set()
             await writer
-        finally:
-            for task in (reader, writer, drain, *self._slow):
-                task.cancel()
         if drained:
             raise Refused("SHUTTING_DOWN")
 
@@ -96,9 +89,7 @@ class ProduceStream:
                 raise Refused("MISSING_FIELD", "request")
             unknown = [] if kind == "decide" else self._frames.unknown_topics(getattr(request, kind).batches)
             if unknown:
-                task = asyncio.create_task(self._propose_later(request, kind, len(raw), unknown))
-                self._slow.add(task)
-                task.add_done_callback(self._slow.discard)
+                self._slow.start(self._propose_later(request, kind, len(raw), unknown))
                 return
             self._propose(request, kind, len(raw))
         except Exception as error:  # noqa: BLE001 - whatever went wrong, the caller gets a row of the table

@@ -16,7 +16,6 @@ import structlog
 from tallymq.raftlog.settings import METADATA_SHARD
 from tallymq.service.alarm import Alarm
 from tallymq.service.cluster import Cluster, Shard
-from tallymq.service.errors import Refused
 from tallymq.service.groups import put_group
 from tallymq.txn import queries
 from tallymq.txn.answers import GroupInfo, TopicInfo
@@ -25,7 +24,6 @@ from tallymq.txn.outcomes import QueueDropped, Refusal
 
 PAGE = 1_000
 DROPPED_AT_ONCE = 1_000
-RETRY_MS = 1_000
 DELETING_MS = 50
 """How soon to look again while a topic is being deleted: other nodes' progress shows in our copies without a notice."""
 SWEEP_MS = 30_000
@@ -58,22 +56,10 @@ class Reconcile:
         self._alarm.ring()
 
     async def _run(self) -> None:
-        self._alarm.ring()
-        while True:
-            await self._alarm.wait()
-            try:
-                deleting = await self._compare()
-            except Refused as refused:
-                log.info("shards are compared again", refusal=refused.name)
-                self._alarm.set_due(self._cluster.now_ms() + RETRY_MS)
-            except Exception:
-                log.exception("comparing shards failed")
-                self._alarm.set_due(self._cluster.now_ms() + RETRY_MS)
-            else:
-                self._alarm.set_due(self._cluster.now_ms() + (DELETING_MS if deleting else SWEEP_MS))
+        await self._alarm.serve(self._compare, log.bind(work="comparing shards"))
 
-    async def _compare(self) -> bool:
-        """Propose what is missing; return whether a topic is being deleted."""
+    async def _compare(self) -> None:
+        """Propose what is missing."""
         deleting = False
         for metadata_index, page in self._topic_pages():
             for topic in page:
@@ -81,7 +67,7 @@ class Reconcile:
                 await self._compare_topic(topic, metadata_index)
             await asyncio.sleep(0)
         await self._compare_groups()
-        return deleting
+        self._alarm.set_due(self._cluster.now_ms() + (DELETING_MS if deleting else SWEEP_MS))
 
     async def _compare_topic(self, topic: TopicInfo, metadata_index: int) -> None:
         wanted: list[tuple[Shard, Command]] = []

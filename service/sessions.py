@@ -11,6 +11,7 @@ from tallymq.proto import frames_pb2, messaging_pb2
 from tallymq.service.calls import END, Context, Draining
 from tallymq.service.errors import Refused
 from tallymq.service.fields import decode
+from tallymq.service.tasks import Tasks
 from tallymq.service.validation import bits_of, check_name, check_present, check_text
 
 ANSWER_WAIT_S = 30.0
@@ -193,19 +194,10 @@ async def read_hello(context: Context, principal: str, budget: int) -> Session:
 
 async def serve(session: Session, context: Context, draining: Draining, on_answer: Callable[[Answer], None]) -> None:
     """Carry one session until the client ends it; raises Refused when the service ends it."""
-    writer = asyncio.create_task(session.write(context))
-    reader = asyncio.create_task(_read(session, context, on_answer))
-    drain = asyncio.create_task(draining.begun.wait())
-    try:
-        await asyncio.wait({reader, writer, drain}, return_when=asyncio.FIRST_COMPLETED)
-        if drain.done():
+    with Tasks() as tasks:
+        ends = (tasks.start(_read(session, context, on_answer)), tasks.start(session.write(context)))
+        if await tasks.until_first(draining, *ends):
             raise Refused("SHUTTING_DOWN")
-        for task in (reader, writer):
-            if task.done():
-                task.result()
-    finally:
-        for each in (reader, writer, drain):
-            each.cancel()
 
 
 async def _read(session: Session, context: Context, on_answer: Callable[[Answer], None]) -> None:

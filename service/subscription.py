@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import Any
 
 from tallymq.proto import frames_pb2, messaging_pb2
 from tallymq.service.calls import END, Context, Draining
@@ -14,6 +13,7 @@ from tallymq.service.errors import Refused, from_exception, to_message
 from tallymq.service.fields import decode
 from tallymq.service.leases import Leases
 from tallymq.service.metrics import Metrics
+from tallymq.service.tasks import Tasks
 
 CREDIT_RECORDS_MAX = 1_000_000
 CREDIT_BYTES_MAX = 1 << 30
@@ -44,7 +44,7 @@ class Subscription:
         self._drained.set()
         self._is_closing = False
         self._ended: asyncio.Future[Refused] = asyncio.get_running_loop().create_future()
-        self._requests: set[asyncio.Task[None]] = set()
+        self._requests = Tasks()
         self._room = asyncio.Semaphore(REQUESTS_MAX)
 
     async def read_start(self) -> messaging_pb2.SubscribeStart:
@@ -80,23 +80,16 @@ class Subscription:
 
     async def serve(self) -> None:
         """Return when the client ends the stream; raises Refused when the service ends it."""
-        reader = asyncio.create_task(self._read())
-        writer = asyncio.create_task(self._write())
-        drain = asyncio.create_task(self._draining.begun.wait())
-        waits: set[asyncio.Future[Any]] = {reader, writer, drain, self._ended}
         try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            with Tasks() as tasks, self._requests:
+                reader, writer = tasks.start(self._read()), tasks.start(self._write())
+                drained = await tasks.until_first(self._draining, reader, writer, self._ended)
             if self._ended.done():
                 raise self._ended.result()
-            if drain.done():
+            if drained:
                 raise Refused("SHUTTING_DOWN")
-            for task in (reader, writer):
-                if task.done():
-                    task.result()
         finally:
             self._is_closing = self.member.is_paused = True
-            for each in (reader, writer, drain, *self._requests):
-                each.cancel()
 
     async def _read(self) -> None:
         while True:
@@ -109,9 +102,7 @@ class Subscription:
                 await self._add_credit(request)
             elif kind in ("acknowledge", "negative_acknowledge", "extend"):
                 await self._room.acquire()
-                task = asyncio.create_task(self._answer(request, kind))
-                self._requests.add(task)
-                task.add_done_callback(self._requests.discard)
+                self._requests.start(self._answer(request, kind))
             elif kind == "start":
                 raise Refused("STREAM_OUT_OF_ORDER", "start came again")
             else:
@@ -119,8 +110,7 @@ class Subscription:
                 self._refuse(request.correlation, Refused("MISSING_FIELD", "request"))
         # The client sends nothing more, but is still answered what it asked.
         self._is_closing = self.member.is_paused = True
-        if self._requests:
-            await asyncio.wait(set(self._requests))
+        await self._requests.wait()
         await self._drained.wait()
 
     async def _add_credit(self, request: messaging_pb2.SubscribeRequest) -> None:

@@ -11,7 +11,6 @@ import structlog
 
 from tallymq.service.alarm import Alarm
 from tallymq.service.cluster import Cluster, Shard
-from tallymq.service.errors import Refused
 from tallymq.txn import queries
 from tallymq.txn.commands import Expire
 from tallymq.txn.outcomes import Expired
@@ -19,7 +18,6 @@ from tallymq.txn.outcomes import Expired
 TIMERS_AT_ONCE = 1_000
 RETRY_MS = 50
 """Pause before asking again when nothing was handled: the log's stamped time may lag behind this node's clock."""
-REFUSED_RETRY_MS = 1_000
 
 log = structlog.get_logger("tallymq.service.timers")
 
@@ -34,22 +32,11 @@ class ShardTimers:
 
     async def run(self) -> None:
         """Expire what is due, for ever."""
-        self.alarm.ring()
-        while True:
-            await self.alarm.wait()
-            if not self._shard.is_leader:
-                continue
-            try:
-                await self._expire_due()
-            except Refused as refused:
-                log.info("timers wait", shard=self._shard.number, refusal=refused.name)
-                self.alarm.set_due(self._shard.clock_ms + REFUSED_RETRY_MS)
-            except Exception:
-                # Whatever it was, what is due must still be looked at later.
-                log.exception("timers failed", shard=self._shard.number)
-                self.alarm.set_due(self._shard.clock_ms + REFUSED_RETRY_MS)
+        await self.alarm.serve(self._expire_due, log.bind(work="timers", shard=self._shard.number))
 
     async def _expire_due(self) -> None:
+        if not self._shard.is_leader:
+            return
         due_ms = queries.next_timer_ms(self._shard.view)
         if due_ms == 0 or due_ms > self._shard.clock_ms:
             self.alarm.set_due(due_ms)

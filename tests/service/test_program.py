@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -141,6 +142,24 @@ def test_sigterm_lets_a_waiting_call_end_and_streams_are_closed_by_name(tmp_path
             next(session)
         assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
         assert running.process.wait(SECONDS) == 0
+
+
+def test_sigterm_ends_a_waiting_browse_with_what_there_is(tmp_path: Path) -> None:
+    with (
+        program(tmp_path, "--set", "drain_ms_max=600000") as running,
+        grpc.insecure_channel(running.address) as channel,
+    ):
+        admin = admin_pb2_grpc.AdminStub(channel)
+        admin.CreateTopic(admin_pb2.CreateTopicRequest(name="transfers", queue_count=1), timeout=SECONDS)
+        begun = time.monotonic()
+        waiting = admin.Browse.future(admin_pb2.BrowseRequest(topic="transfers", wait_ms=60_000))
+        # Calls of one connection are taken in order: once this is answered, the other one is waiting.
+        admin.GetClusterStatus(admin_pb2.GetClusterStatusRequest(), timeout=SECONDS)
+        running.process.send_signal(signal.SIGTERM)
+        reply = waiting.result(SECONDS)
+        assert (reply.deliveries, reply.next_offset) == ([], 0)
+        assert running.process.wait(SECONDS) == 0
+        assert time.monotonic() - begun < 60, "it waited for the end of the long poll, not for the signal"
 
 
 def iter_then_wait(first: messaging_pb2.SessionRequest, running: Program) -> Iterator[messaging_pb2.SessionRequest]:

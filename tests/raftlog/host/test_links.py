@@ -1,93 +1,21 @@
 """Two nodes find each other over loopback; whoever is not a member, by certificate and by hello, is told nothing."""
 
 import asyncio
-import ssl
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tallymq.proto.hello_pb2 import Hello
-from tallymq.raftlog.framing import HEADER, KIND_HELLO, KIND_MESSAGE, Frame
-from tallymq.raftlog.links import UNGREETED_MAX, Links
-from tallymq.raftlog.links_acceptor import HANDSHAKES_MAX
-from tallymq.raftlog.links_hello import HELLO_BYTES_MAX, Identity
-from tallymq.raftlog.settings import FRAME_BYTES_MAX, HostSettings, Member, SettingsRefused, TlsFiles
-from tallymq.raftlog.tls import check_own
+from tallymq.raftlog.framing import HEADER, KIND_HELLO, KIND_MESSAGE
+from tallymq.raftlog.links import UNGREETED_MAX
+from tallymq.raftlog.links_hello import HELLO_BYTES_MAX
+from tallymq.raftlog.settings import FRAME_BYTES_MAX, SettingsRefused, TlsFiles
+from tests.raftlog.host.linked import Node, a_hello, client_context, members, running, settings_of, told
 from tests.support.certificates import Authority
-from tests.support.ports import free_ports
 from tests.support.waiting import until
-
-
-class Ear:
-    """Remembers what the links said."""
-
-    def __init__(self) -> None:
-        self.frames: list[tuple[str, int, bytes]] = []
-        self.connections: list[str] = []
-
-    def peer_connected(self, peer: str) -> None:
-        self.connections.append("+" + peer)
-
-    def peer_disconnected(self, peer: str) -> None:
-        self.connections.append("-" + peer)
-
-    def peer_frames(self, peer: str, frames: list[Frame]) -> None:
-        self.frames += [(peer, frame.shard, bytes(frame.payload)) for frame in frames]
-
-
-class Node:
-    """Links with an ear."""
-
-    def __init__(self, settings: HostSettings, **identity: object) -> None:
-        self.ear = Ear()
-        self.settings = settings
-        own = Identity(
-            cluster=settings.cluster,
-            node=settings.node,
-            shard_count=settings.shard_count,
-            software_version="1",
-            peers=frozenset(member.node for member in settings.peers),
-        )
-        self.links = Links(settings, replace(own, **identity), self.ear)
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("certificates"))
-
-
-@pytest.fixture(scope="module")
-def stranger(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("strangers"))
-
-
-def members(*names: str) -> tuple[Member, ...]:
-    return tuple(Member(name, "127.0.0.1", port) for name, port in zip(names, free_ports(len(names)), strict=True))
-
-
-def settings_of(node: str, among: tuple[Member, ...], tls: TlsFiles | None, **more: object) -> HostSettings:
-    port = next(member.port for member in among if member.node == node)
-    return HostSettings(
-        node=node,
-        cluster="tests",
-        data_directory=Path("unused"),
-        members=among,
-        listen_port=port,
-        tls=tls,
-        **more,
-    )
-
-
-@asynccontextmanager
-async def running(*nodes: Node) -> AsyncIterator[None]:
-    async with AsyncExitStack() as stack:
-        for node in nodes:
-            await node.links.start()
-            stack.push_async_callback(node.links.stop)
-        yield
 
 
 @asynccontextmanager
@@ -136,36 +64,6 @@ async def test_without_tls_only_when_told_so() -> None:
         assert one.links.send("n2", 0, [b"plain"], urgent=False)
         await until(lambda: two.ear.frames)
         assert two.ear.frames == [("n1", 0, b"plain")]
-
-
-def a_hello(**changes: object) -> bytes:
-    hello = Hello(format_version=1, cluster="tests", node="n1", shard_count=4, software_version="1", to_node="n2")
-    for name, value in changes.items():
-        setattr(hello, name, value)
-    payload = hello.SerializeToString()
-    return HEADER.pack(len(payload), KIND_HELLO, 0) + payload
-
-
-def client_context(files: TlsFiles | None, ca: Path) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=str(ca))
-    context.check_hostname = False
-    if files:
-        context.load_cert_chain(files.certificate, files.key)
-    return context
-
-
-async def told(port: int, context: ssl.SSLContext | None, data: bytes) -> bytes:
-    """Everything the other end says until it closes."""
-    try:
-        async with asyncio.timeout(60):
-            reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
-            writer.write(data)
-            try:
-                return await reader.read()
-            finally:
-                writer.close()
-    except (ConnectionError, ssl.SSLError):
-        return b""
 
 
 @asynccontextmanager
@@ -323,67 +221,6 @@ async def test_who_never_says_hello_is_closed_and_their_number_is_bounded(author
     impatient = Node(settings_of("n2", both, None, peer_hello_ms_max=50))
     async with running(impatient):
         assert await told(impatient.settings.listen_port, None, b"") == b""
-
-
-async def test_unfinished_handshakes_are_bounded_in_number_and_in_time(authority: Authority) -> None:
-    both = members("n1", "n2")
-    node = Node(settings_of("n2", both, authority.issue("n2"), peer_hello_ms_max=60_000))
-    async with running(node):
-        port = node.settings.listen_port
-        opened = [await asyncio.open_connection("127.0.0.1", port) for _ in range(HANDSHAKES_MAX + 8)]
-        await until(lambda: node.links.handshakes_failed >= 8)
-        assert node.links.handshakes_failed == 8
-        for reader, _ in opened[:8]:
-            assert await reader.read() == b""
-        # The port is still open to whoever comes with a certificate.
-        context = client_context(authority.issue("n1"), authority.path)
-        reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
-        writer.write(a_hello())
-        await reader.readexactly(HEADER.size)
-        assert node.links.connected == {"n1"}
-        for _, each in [*opened, (reader, writer)]:
-            each.close()
-    impatient = Node(settings_of("n2", both, authority.issue("n2"), peer_hello_ms_max=50))
-    async with running(impatient):
-        assert await told(impatient.settings.listen_port, None, b"") == b""
-        await until(lambda: impatient.links.handshakes_failed == 1)
-
-
-async def test_the_log_says_once_why_a_member_is_refused(
-    authority: Authority, stranger: Authority, caplog: pytest.LogCaptureFixture
-) -> None:
-    both = members("n1", "n2")
-    one = Node(settings_of("n1", both, authority.issue("n1")))
-    two = Node(settings_of("n2", both, stranger.issue("n2")))
-    async with running(one, two):
-        await until(lambda: one.links.failed_dials >= 4 and two.links.handshakes_failed >= 4)
-    warnings = [(record.name, record.getMessage()) for record in caplog.records if record.levelname == "WARNING"]
-    assert len(warnings) == 2, warnings
-    dialler = next(text for _, text in warnings if text.startswith("no connection with node n2"))
-    assert "its certificate is not accepted here" in dialler
-    accepter = next(text for _, text in warnings if "before it was accepted" in text)
-    assert "may not accept this node's certificate" in accepter
-
-
-async def test_a_certificate_that_is_refused_after_the_handshake_is_named_too(
-    authority: Authority, stranger: Authority, caplog: pytest.LogCaptureFixture
-) -> None:
-    both = members("n1", "n2")
-    # It trusts the others, but they do not trust it: in TLS 1.3 it learns so only after its own handshake is done.
-    one = Node(settings_of("n1", both, replace(stranger.issue("n1"), ca=authority.path)))
-    two = Node(settings_of("n2", both, authority.issue("n2")))
-    async with running(one, two):
-        await until(lambda: "may not accept this node's certificate" in caplog.text)
-        await until(lambda: "its certificate is not accepted here" in caplog.text)
-        assert not one.links.connected
-
-
-def test_an_expired_certificate_is_told_and_another_nodes_is_refused(authority: Authority, stranger: Authority) -> None:
-    assert check_own(authority.issue("n1"), "n1") == ""
-    assert "expired at" in check_own(authority.issue("n1", "n1-old", days=-1), "n1")
-    assert "was not issued by" in check_own(replace(stranger.issue("n1"), ca=authority.path), "n1")
-    with pytest.raises(SettingsRefused, match="is of node 'n2', this node is 'n1'"):
-        check_own(authority.issue("n2"), "n1")
 
 
 async def test_what_a_stuck_peer_does_not_take_is_bounded(authority: Authority) -> None:
