@@ -277,7 +277,7 @@ class ProduceReply(_message.Message):
     def __init__(self, correlation: _Optional[int] = ..., publish: _Optional[_Union[PublishReply, _Mapping]] = ..., prepare: _Optional[_Union[PrepareReply, _Mapping]] = ..., decide: _Optional[_Union[DecideReply, _Mapping]] = ..., refusal: _Optional[_Union[Refusal, _Mapping]] = ...) -> None: ...
 
 class Refusal(_message.Message):
-    __slots__ = ("code", "name", "message", "hint", "definite", "retryable", "leader_address")
+    __slots__ = ("code", "name", "message", "hint", "definite", "retryable", "leader_address", "time_ms")
     CODE_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
@@ -285,6 +285,7 @@ class Refusal(_message.Message):
     DEFINITE_FIELD_NUMBER: _ClassVar[int]
     RETRYABLE_FIELD_NUMBER: _ClassVar[int]
     LEADER_ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    TIME_MS_FIELD_NUMBER: _ClassVar[int]
     code: str
     name: str
     message: str
@@ -292,7 +293,8 @@ class Refusal(_message.Message):
     definite: bool
     retryable: bool
     leader_address: str
-    def __init__(self, code: _Optional[str] = ..., name: _Optional[str] = ..., message: _Optional[str] = ..., hint: _Optional[str] = ..., definite: _Optional[bool] = ..., retryable: _Optional[bool] = ..., leader_address: _Optional[str] = ...) -> None: ...
+    time_ms: int
+    def __init__(self, code: _Optional[str] = ..., name: _Optional[str] = ..., message: _Optional[str] = ..., hint: _Optional[str] = ..., definite: _Optional[bool] = ..., retryable: _Optional[bool] = ..., leader_address: _Optional[str] = ..., time_ms: _Optional[int] = ...) -> None: ...
 
 class SessionRequest(_message.Message):
     __slots__ = ("hello", "answer")
@@ -531,16 +533,18 @@ class RouteRequest(_message.Message):
     def __init__(self, topics: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class RouteReply(_message.Message):
-    __slots__ = ("cluster", "nodes", "shards", "topics")
+    __slots__ = ("cluster", "nodes", "shards", "topics", "time_ms")
     CLUSTER_FIELD_NUMBER: _ClassVar[int]
     NODES_FIELD_NUMBER: _ClassVar[int]
     SHARDS_FIELD_NUMBER: _ClassVar[int]
     TOPICS_FIELD_NUMBER: _ClassVar[int]
+    TIME_MS_FIELD_NUMBER: _ClassVar[int]
     cluster: str
     nodes: _containers.RepeatedCompositeFieldContainer[RouteNode]
     shards: _containers.RepeatedCompositeFieldContainer[RouteShard]
     topics: _containers.RepeatedCompositeFieldContainer[RouteTopic]
-    def __init__(self, cluster: _Optional[str] = ..., nodes: _Optional[_Iterable[_Union[RouteNode, _Mapping]]] = ..., shards: _Optional[_Iterable[_Union[RouteShard, _Mapping]]] = ..., topics: _Optional[_Iterable[_Union[RouteTopic, _Mapping]]] = ...) -> None: ...
+    time_ms: int
+    def __init__(self, cluster: _Optional[str] = ..., nodes: _Optional[_Iterable[_Union[RouteNode, _Mapping]]] = ..., shards: _Optional[_Iterable[_Union[RouteShard, _Mapping]]] = ..., topics: _Optional[_Iterable[_Union[RouteTopic, _Mapping]]] = ..., time_ms: _Optional[int] = ...) -> None: ...
 
 class RouteNode(_message.Message):
     __slots__ = ("node", "client_address")

@@ -92,6 +92,7 @@ class Frame:
         "address",
         "attempts",
         "batches",
+        "clock_ahead_ms",
         "correlation",
         "data",
         "deadline",
@@ -117,6 +118,8 @@ class Frame:
         self.correlation = 0
         self.instance = 0
         self.sequence = 0
+        self.clock_ahead_ms = 0
+        """Of the service's clock when the frame's own deadline was set."""
         self.data = b""
         self.attempts = 0
         self.sent = False

@@ -92,6 +92,7 @@ class Dispatcher:
 
     def _refused(self, frame: Frame, refusal: messaging_pb2.Refusal) -> None:
         error = error_of_refusal(refusal)
+        self._routes.clock.told(refusal.time_ms, by_leader=True)
         frame.doubtful |= not refusal.definite
         if refusal.name == "NOT_LEADER":
             self._follow(frame, refusal.leader_address, error)
@@ -101,7 +102,11 @@ class Dispatcher:
         elif frame.doubtful:
             _answers.fail(frame.items, OutcomeUnknown(f"It may have been stored before it was refused: {error}"))
             self._finish(frame)
-        elif frame.kind != "decide" and (refusal.name == "QUEUE_COUNT_CHANGED" or _topics_of(frame) > 1):
+        elif frame.kind != "decide" and (
+            refusal.name == "QUEUE_COUNT_CHANGED"
+            or _topics_of(frame) > 1
+            or (refusal.time_ms and self._routes.clock.differs(frame.clock_ahead_ms))
+        ):
             self._finish(frame)
             self._place_anew(frame, refusal.name, error)
         else:

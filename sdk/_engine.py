@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
@@ -202,7 +201,8 @@ class Engine:
         else:
             frame.instance, frame.sequence = self._next_identity()
             ahead_s = min(frame.deadline - self.loop.time() + CLOCK_MARGIN_S, DEADLINE_AHEAD_S_MAX)
-            deadline_ms = time.time_ns() // 1_000_000 + round(ahead_s * 1000)
+            frame.clock_ahead_ms = self.routes.clock.ahead_ms
+            deadline_ms = self.routes.clock.deadline_ms(frame.clock_ahead_ms, ahead_s)
             encode_messages(frame, self.settings.group, deadline_ms, self.settings.check_after_ms)
             for topic in {batch[0].outgoing.topic for batch in frame.batches}:
                 # The next keyless messages go to another queue.

@@ -7,6 +7,7 @@ import logging
 import random
 
 from tallymq._channel import MESSAGING, Channels
+from tallymq._clock import ServiceClock
 from tallymq.exceptions import OutcomeUnknown, Refused, TallyError, Unavailable, refusal_error
 from tallymq.proto import messaging_pb2
 from tallymq.types import jitter
@@ -26,6 +27,7 @@ class Routes:
     """The map. Belongs to the engine's loop."""
 
     def __init__(self, seeds: tuple[str, ...], channels: Channels) -> None:
+        self.clock = ServiceClock()
         self._seeds = seeds
         self._channels = channels
         self._last_good = ""
@@ -135,6 +137,7 @@ class Routes:
         return list(dict.fromkeys([*first, *known]))
 
     def _take(self, reply: messaging_pb2.RouteReply, names: list[str]) -> None:
+        self.clock.told(reply.time_ms, by_leader=False)
         self.cluster = reply.cluster
         self.addresses = {node.node: node.client_address for node in reply.nodes}
         for shard in reply.shards:

@@ -25,10 +25,11 @@ STATUS: dict[str, grpc.StatusCode] = {code.name: code for code in grpc.StatusCod
 class Refused(Exception):
     """A request was refused. `name` is of the table; `detail` says what exactly, for a person, never with a body."""
 
-    def __init__(self, name: str, detail: str = "", leader_address: str = "") -> None:
+    def __init__(self, name: str, detail: str = "", leader_address: str = "", time_ms: int = 0) -> None:
         self.row: Refusal = BY_NAME[name]
         self.detail = detail
         self.leader_address = leader_address
+        self.time_ms = time_ms
         super().__init__(f"{name}: {self.message}")
 
     @property
@@ -79,6 +80,7 @@ def to_message(refused: Refused) -> messaging_pb2.Refusal:
         definite=row.definite,
         retryable=row.retryable,
         leader_address=refused.leader_address,
+        time_ms=refused.time_ms,
     )
 
 
@@ -96,6 +98,8 @@ def to_status(refused: Refused) -> status_pb2.Status:
             "leader_address": refused.leader_address,
         },
     )
+    if refused.time_ms:
+        info.metadata["time_ms"] = str(refused.time_ms)
     detail = any_pb2.Any()
     detail.Pack(info)
     return status_pb2.Status(code=STATUS[row.status].value[0], message=refused.message, details=[detail])
@@ -118,7 +122,8 @@ def errors_page() -> str:
         "that the same request may succeed later. `tallymq explain CODE` prints the same on the command line.",
         "",
         "On unary calls the status carries `google.rpc.ErrorInfo` (`reason` is the name, `domain` is `tallymq`,",
-        "metadata `code`, `definite`, `retryable`, `hint`, `leader_address`); on streams a `Refusal` carries the same.",
+        "metadata `code`, `definite`, `retryable`, `hint`, `leader_address`, and `time_ms`, the shard's time, where a",
+        "deadline was refused); on streams a `Refusal` carries the same.",
         "",
     ]
     for row in BY_NAME.values():

@@ -62,7 +62,7 @@ class Frames:
         identity, shard, batches = self._place(request)
         command = Publish(identity, request.producer_group, principal, batches)
         future = self._cluster.propose(shard, command, [batch.records for batch in request.batches])
-        return Pending(shard, future, lambda result: self._published(request, identity, result))
+        return Pending(shard, future, lambda result: self._published(request, identity, shard, result))
 
     def prepare(self, request: frames_pb2.PrepareRequest, principal: str) -> Pending:
         """Propose a frame of half messages; raises Refused for what certainly did not happen."""
@@ -72,7 +72,7 @@ class Frames:
         check_after_ms = request.check_after_ms or self._check_after_ms
         command = Prepare(identity, request.producer_group, principal, batches, check_after_ms)
         future = self._cluster.propose(shard, command, [batch.records for batch in request.batches])
-        return Pending(shard, future, lambda result: self._prepared(request, identity, shard.number, result))
+        return Pending(shard, future, lambda result: self._prepared(request, identity, shard, result))
 
     def decide(self, request: messaging_pb2.DecideRequest, principal: str) -> Pending:
         """Propose decisions by bits; raises Refused for what certainly did not happen."""
@@ -197,10 +197,10 @@ class Frames:
         return free[int(mixed) % len(free)]
 
     def _published(
-        self, request: frames_pb2.PublishRequest, identity: Identity, result: Result
+        self, request: frames_pb2.PublishRequest, identity: Identity, shard: Shard, result: Result
     ) -> messaging_pb2.PublishReply:
         if not isinstance(result, Stored):
-            raise self._frame_refusal(request.batches, result)
+            raise self._frame_refusal(request.batches, shard, result)
         return messaging_pb2.PublishReply(
             identity=_identity_message(identity),
             batches=[
@@ -213,15 +213,15 @@ class Frames:
         )
 
     def _prepared(
-        self, request: frames_pb2.PrepareRequest, identity: Identity, shard: int, result: Result
+        self, request: frames_pb2.PrepareRequest, identity: Identity, shard: Shard, result: Result
     ) -> messaging_pb2.PrepareReply:
         if not isinstance(result, Prepared):
-            raise self._frame_refusal(request.batches, result)
+            raise self._frame_refusal(request.batches, shard, result)
         return messaging_pb2.PrepareReply(
             identity=_identity_message(identity),
             batches=[
                 messaging_pb2.HalfBatch(
-                    shard=shard,
+                    shard=shard.number,
                     index=batch.index,
                     batch=batch.batch,
                     queue=batch.queue,
@@ -233,13 +233,15 @@ class Frames:
             repeated_frame=result.repeated,
         )
 
-    def _frame_refusal(self, batches: Sequence[frames_pb2.Batch], result: Result) -> Refused:
+    def _frame_refusal(self, batches: Sequence[frames_pb2.Batch], shard: Shard, result: Result) -> Refused:
         """Return why a frame was refused; a shard that has not made the queue yet is no unknown topic."""
         if not isinstance(result, Refusal):
             return Refused("INTERNAL_ERROR", type(result).__name__)
         unmade = result in (Refusal.UNKNOWN_TOPIC, Refusal.UNKNOWN_QUEUE)
         if unmade and all(self._cluster.find_topic(batch.header.topic) is not None for batch in batches):
             return Refused("TOPIC_NOT_READY")
+        if result in (Refusal.DEADLINE_PASSED, Refusal.DEADLINE_TOO_FAR):
+            return Refused(result.value, time_ms=shard.clock_ms)
         return from_outcome(result)
 
 

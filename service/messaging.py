@@ -105,6 +105,7 @@ class Messaging:
                 for topic in found
                 if topic is not None and not topic.deleting
             ],
+            time_ms=(self.cluster.led() or [self.cluster.metadata])[0].clock_ms,
         )
 
     async def _decide(

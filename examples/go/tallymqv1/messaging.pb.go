@@ -1834,6 +1834,8 @@ type Refusal struct {
 	Retryable bool `protobuf:"varint,6,opt,name=retryable,proto3" json:"retryable,omitempty"`
 	// Set with NOT_LEADER where the leader is known: its client address, host:port.
 	LeaderAddress string `protobuf:"bytes,7,opt,name=leader_address,json=leaderAddress,proto3" json:"leader_address,omitempty"`
+	// Set with DEADLINE_PASSED and DEADLINE_TOO_FAR: the shard's time when it refused, Unix milliseconds; else 0.
+	TimeMs        int64 `protobuf:"varint,8,opt,name=time_ms,json=timeMs,proto3" json:"time_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1915,6 +1917,13 @@ func (x *Refusal) GetLeaderAddress() string {
 		return x.LeaderAddress
 	}
 	return ""
+}
+
+func (x *Refusal) GetTimeMs() int64 {
+	if x != nil {
+		return x.TimeMs
+	}
+	return 0
 }
 
 // From a producer, on its session stream.
@@ -3510,7 +3519,10 @@ type RouteReply struct {
 	// All shards.
 	Shards []*RouteShard `protobuf:"bytes,3,rep,name=shards,proto3" json:"shards,omitempty"`
 	// The topics asked for that exist, in no order.
-	Topics        []*RouteTopic `protobuf:"bytes,4,rep,name=topics,proto3" json:"topics,omitempty"`
+	Topics []*RouteTopic `protobuf:"bytes,4,rep,name=topics,proto3" json:"topics,omitempty"`
+	// The service's time when it answered, Unix milliseconds. A client that adds what has passed since by a steady clock of
+	// its own sets deadlines that hold, however wrong its machine's time is.
+	TimeMs        int64 `protobuf:"varint,5,opt,name=time_ms,json=timeMs,proto3" json:"time_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3571,6 +3583,13 @@ func (x *RouteReply) GetTopics() []*RouteTopic {
 		return x.Topics
 	}
 	return nil
+}
+
+func (x *RouteReply) GetTimeMs() int64 {
+	if x != nil {
+		return x.TimeMs
+	}
+	return 0
 }
 
 // A node.
@@ -3858,7 +3877,7 @@ const file_tallymq_proto_messaging_proto_rawDesc = "" +
 	"\aprepare\x18\x03 \x01(\v2\x18.tallymq.v1.PrepareReplyH\x00R\aprepare\x121\n" +
 	"\x06decide\x18\x04 \x01(\v2\x17.tallymq.v1.DecideReplyH\x00R\x06decide\x12/\n" +
 	"\arefusal\x18\x05 \x01(\v2\x13.tallymq.v1.RefusalH\x00R\arefusalB\a\n" +
-	"\x05reply\"\xc0\x01\n" +
+	"\x05reply\"\xd9\x01\n" +
 	"\aRefusal\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x18\n" +
@@ -3866,7 +3885,8 @@ const file_tallymq_proto_messaging_proto_rawDesc = "" +
 	"\x04hint\x18\x04 \x01(\tR\x04hint\x12\x1a\n" +
 	"\bdefinite\x18\x05 \x01(\bR\bdefinite\x12\x1c\n" +
 	"\tretryable\x18\x06 \x01(\bR\tretryable\x12%\n" +
-	"\x0eleader_address\x18\a \x01(\tR\rleaderAddress\"\x80\x01\n" +
+	"\x0eleader_address\x18\a \x01(\tR\rleaderAddress\x12\x17\n" +
+	"\atime_ms\x18\b \x01(\x03R\x06timeMs\"\x80\x01\n" +
 	"\x0eSessionRequest\x120\n" +
 	"\x05hello\x18\x01 \x01(\v2\x18.tallymq.v1.SessionHelloH\x00R\x05hello\x121\n" +
 	"\x06answer\x18\x02 \x01(\v2\x17.tallymq.v1.CheckAnswerH\x00R\x06answerB\t\n" +
@@ -3977,13 +3997,14 @@ const file_tallymq_proto_messaging_proto_rawDesc = "" +
 	"LeaseReply\x121\n" +
 	"\aresults\x18\x01 \x03(\x0e2\x17.tallymq.v1.LeaseResultR\aresults\"&\n" +
 	"\fRouteRequest\x12\x16\n" +
-	"\x06topics\x18\x01 \x03(\tR\x06topics\"\xb3\x01\n" +
+	"\x06topics\x18\x01 \x03(\tR\x06topics\"\xcc\x01\n" +
 	"\n" +
 	"RouteReply\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12+\n" +
 	"\x05nodes\x18\x02 \x03(\v2\x15.tallymq.v1.RouteNodeR\x05nodes\x12.\n" +
 	"\x06shards\x18\x03 \x03(\v2\x16.tallymq.v1.RouteShardR\x06shards\x12.\n" +
-	"\x06topics\x18\x04 \x03(\v2\x16.tallymq.v1.RouteTopicR\x06topics\"F\n" +
+	"\x06topics\x18\x04 \x03(\v2\x16.tallymq.v1.RouteTopicR\x06topics\x12\x17\n" +
+	"\atime_ms\x18\x05 \x01(\x03R\x06timeMs\"F\n" +
 	"\tRouteNode\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12%\n" +
 	"\x0eclient_address\x18\x02 \x01(\tR\rclientAddress\"N\n" +
