@@ -49,8 +49,9 @@ demo-cluster: .venv/installed ## The main job on three nodes, PostgreSQL and Mar
 test: .venv/installed ## The tests, without the long ones (ARGS="-k name" chooses)
 	@$(BIN)/python -m pytest -m 'not long' $(ARGS)
 
+# With what each of them found, figures too, also when all is well.
 long: .venv/installed ## The long tests: real clusters, real databases, real faults
-	@$(BIN)/python -m pytest -m long $(ARGS)
+	@$(BIN)/python -m pytest -m long -rA $(ARGS)
 
 format: .venv/installed ## Format the code
 	@$(BIN)/ruff format $(OURS)

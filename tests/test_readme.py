@@ -161,7 +161,9 @@ def test_three_nodes_run_as_their_commands_say(tmp_path: Path) -> None:
             line = node.split("#")[0].replace("node-1", f"node-{number}")
             running.enter_context(program(line, tmp_path))
 
-        def led() -> bool:
+        names = ("node-1", "node-2", "node-3")
+
+        def answer() -> subprocess.CompletedProcess[str] | None:
             asked = subprocess.run(
                 words(status),
                 cwd=tmp_path,
@@ -171,6 +173,8 @@ def test_three_nodes_run_as_their_commands_say(tmp_path: Path) -> None:
                 timeout=PATIENCE_S,
                 check=False,
             )
-            return asked.returncode == 0 and all(name in asked.stdout for name in ("node-1", "node-2", "node-3"))
+            return asked if asked.returncode == 0 and all(name in asked.stdout for name in names) else None
 
-        wait_for("a cluster", led, PATIENCE_S)
+        answered = wait_for("a cluster", answer, PATIENCE_S)
+        assert answered.stderr == ""
+        assert {name for name in names if name in answered.stdout} == set(names)

@@ -184,6 +184,18 @@ def none_in_doubt(address: str) -> bool:
     return all(one.state != admin_pb2.TRANSACTION_STATE_IN_DOUBT for one in transactions(address))
 
 
+def balances(lilei: Path, hanmeimei: Path) -> tuple[int, int]:
+    """What Li Lei and Han Meimei have, in yuan."""
+    return ask(lilei, "SELECT balance FROM account"), ask(hanmeimei, "SELECT balance FROM account")
+
+
+def is_exact(lilei: Path, hanmeimei: Path) -> bool:
+    """True if every yuan is where it belongs, and each transfer was made and credited once."""
+    moved = 100 * TRANSFERS
+    made, credited = ask(lilei, "SELECT count(*) FROM transfer"), ask(hanmeimei, "SELECT count(*) FROM receipt")
+    return balances(lilei, hanmeimei) == (START_YUAN - moved, moved) and made == credited == TRANSFERS
+
+
 def judge(demo: Demo) -> bool:
     """Who decided what, and where the money is. True if every yuan is where it belongs."""
     wait("nothing in doubt", lambda: none_in_doubt(demo.node.address))
@@ -200,12 +212,10 @@ def judge(demo: Demo) -> bool:
             print(f"  {one.transaction_id.hex()}  {state} by {one.decided_by}: {name}")
     for (state, by), count in sorted(counts.items()):
         print(f"  {count:4} {state} by {by}")
-    lilei = ask(demo.lilei, "SELECT balance FROM account")
-    hanmeimei = ask(demo.hanmeimei, "SELECT balance FROM account")
-    expected = 100 * TRANSFERS
+    lilei, hanmeimei = balances(demo.lilei, demo.hanmeimei)
     print(f"\n  Li Lei has {lilei} yuan, Han Meimei has {hanmeimei}, together {lilei + hanmeimei}.")
     checked = sum(count for (_, by), count in counts.items() if by == "check")
-    good = (lilei, hanmeimei) == (START_YUAN - expected, expected) and checked >= 2
+    good = is_exact(demo.lilei, demo.hanmeimei) and checked >= 2
     print("  Every yuan is where it belongs.\n" if good else "  THIS IS WRONG.\n")
     return good
 

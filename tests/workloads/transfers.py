@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -68,6 +69,7 @@ class Bank:
         self.allowed = 0
         self.kills: Counter[str] = Counter()
         self.in_flight_min = sys.maxsize
+        self.last_fault = time.monotonic()
         self._log = log
         self._producer: subprocess.Popen[bytes] | None = None
         self._consumer: subprocess.Popen[bytes] | None = None
@@ -167,6 +169,7 @@ class Bank:
         busy = wait_for(f"{IN_FLIGHT_MIN} transfers in flight", self._busy, PROGRESS_S)
         self.in_flight_min = min(self.in_flight_min, busy)
         self.kills[part] += 1
+        self.last_fault = time.monotonic()
         if part == "producer":
             assert self._producer is not None
             self._producer.kill()
@@ -200,13 +203,16 @@ class Bank:
         victim.wait_ready()
 
     def settle(self, timeout_s: float) -> float:
-        """Waits until all is sent, credited and decided; returns how many seconds after the last fault that was."""
-        last_fault = time.monotonic()
-        wait_for("all transfers made", lambda: self.sent() == self.transfers, timeout_s)
-        wait_for("all transfers credited", lambda: self.credited() >= self.transfers, timeout_s)
-        left = max(1.0, timeout_s - (time.monotonic() - last_fault))
-        wait_for("nothing in doubt", lambda: self.decided()["in doubt"] == 0, left)
-        return time.monotonic() - last_fault
+        """Waits until all is sent, credited and decided; returns how many seconds after the last kill that was."""
+        deadline = self.last_fault + timeout_s
+
+        def wait(what: str, look: Callable[[], bool]) -> None:
+            wait_for(what, look, max(1.0, deadline - time.monotonic()))
+
+        wait("all transfers made", lambda: self.sent() == self.transfers)
+        wait("all transfers credited", lambda: self.credited() >= self.transfers)
+        wait("nothing in doubt", lambda: self.decided()["in doubt"] == 0)
+        return time.monotonic() - self.last_fault
 
     def decided(self) -> Counter[str]:
         """How many transactions are in doubt, and how many were decided how and by whom."""
@@ -261,8 +267,19 @@ def schedule(kills: int, chooser: random.Random) -> list[str]:
     return parts[:kills]
 
 
-def run(folder: Path, transfers: int, parts: list[str], settle_s: float, tell: bool) -> Outcome:
-    """The whole run. Raises TimeoutError where something never comes."""
+def leave_alone(_bank: Bank) -> None:
+    """Does nothing to the banks."""
+
+
+def run(
+    folder: Path,
+    transfers: int,
+    parts: list[str],
+    settle_s: float,
+    tell: bool,
+    meddle: Callable[[Bank], None] = leave_alone,
+) -> Outcome:
+    """The whole run. `meddle` is let at the banks right before they are asked. Raises TimeoutError."""
     began = time.monotonic()
 
     def say(text: str) -> None:
@@ -290,12 +307,26 @@ def run(folder: Path, transfers: int, parts: list[str], settle_s: float, tell: b
                 say(f"kill -9 no. {number}: {part}, at {bank.sent()} made and {bank.credited()} credited")
             bank.allow(transfers)
             settled_s = bank.settle(settle_s)
+            meddle(bank)
             return bank.outcome(settled_s)
         except BaseException:
             print((folder / "programs.txt").read_text(encoding="utf-8", errors="replace")[-5000:])
             raise
         finally:
             bank.end()
+
+
+def report(outcome: Outcome) -> int:
+    """Says what was found; returns the exit code, 1 where a yuan is missing."""
+    print(f"\n  {outcome.transfers} transfers made, {outcome.receipts} credited, {outcome.distinct} of them different")
+    print(f"  first bank {outcome.left} yuan, second bank {outcome.arrived}, together {outcome.left + outcome.arrived}")
+    for name, count in sorted(outcome.decided.items()):
+        print(f"  {count:6} {name}")
+    if outcome.kills:
+        print(f"  kills: {dict(outcome.kills)}, each with at least {outcome.in_flight_min} transfers in flight")
+    print(f"  all settled {outcome.settled_s:.1f} s after the last fault")
+    print("  Every yuan is where it belongs." if outcome.is_exact else "  THIS IS WRONG.")
+    return 0 if outcome.is_exact else 1
 
 
 def main() -> int:
@@ -310,14 +341,7 @@ def main() -> int:
     print(f"seed {seed}")
     with tempfile.TemporaryDirectory(prefix="tallymq-cluster-") as folder:
         outcome = run(Path(folder), transfers, parts, settle_s=600.0, tell=True)
-    print(f"\n  {outcome.transfers} transfers made, {outcome.receipts} credited, {outcome.distinct} of them different")
-    print(f"  first bank {outcome.left} yuan, second bank {outcome.arrived}, together {outcome.left + outcome.arrived}")
-    for name, count in sorted(outcome.decided.items()):
-        print(f"  {count:6} {name}")
-    print(f"  kills: {dict(outcome.kills)}, each with at least {outcome.in_flight_min} transfers in flight")
-    print(f"  all settled {outcome.settled_s:.1f} s after the last fault")
-    print("  Every yuan is where it belongs." if outcome.is_exact else "  THIS IS WRONG.")
-    return 0 if outcome.is_exact else 1
+    return report(outcome)
 
 
 if __name__ == "__main__":

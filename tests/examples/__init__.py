@@ -1,0 +1,1 @@
+"""The examples do what they say, and see it when they do not."""
