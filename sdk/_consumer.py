@@ -99,7 +99,6 @@ class Consumer:
         self._running = 0
         self._none_running = asyncio.Event()
         self._none_running.set()
-        self._subscribed = asyncio.Event()
         self._per_node = PerNode(engine.routes, self._serve, f"Subscription to {spec.topic}")
 
     async def start(self) -> None:
@@ -112,10 +111,6 @@ class Consumer:
             self._tasks.append(asyncio.create_task(self._work(worker, self._lines[number % len(self._lines)])))
         self._tasks.append(asyncio.create_task(self._keep_leases()))
         self._per_node.start()
-
-    async def wait_until_subscribed(self) -> None:
-        """Return once a subscription was opened at one node at least."""
-        await self._subscribed.wait()
 
     async def _put_group(self, timeout_s: float) -> None:
         retry = self._spec.retry
@@ -136,7 +131,6 @@ class Consumer:
             await stream.write(messaging_pb2.SubscribeRequest(start=self._start_message()))
             credit = messaging_pb2.Credit(records=self._prefetch, record_bytes=CREDIT_BYTES)
             await stream.write(messaging_pb2.SubscribeRequest(credit=credit))
-            self._subscribed.set()
             intake = _Intake(stream, self._prefetch)
             grants = asyncio.create_task(intake.grant())
             try:

@@ -157,13 +157,13 @@ async def test_an_async_tally_made_before_a_fork_is_a_clear_error_after_it(clust
         await tally.publish(topic, b"the parent's connection still works")
 
 
-def test_it_works_in_a_notebook_cell(cluster: Cluster, topic: str) -> None:
-    async def cell() -> Receipt:
-        # A notebook runs cells on a loop; a blocking call there must not need that loop.
+def test_a_blocking_client_works_on_a_running_loop(cluster: Cluster, topic: str) -> None:
+    async def on_a_loop() -> Receipt:
+        # A blocking call there must not need that loop.
         with Tally(cluster.url) as tally:
-            return tally.publish(topic, b"from a cell")
+            return tally.publish(topic, b"from a loop")
 
-    assert asyncio.run(cell()).topic == topic
+    assert asyncio.run(on_a_loop()).topic == topic
 
 
 async def test_an_async_tally_belongs_to_one_loop(cluster: Cluster, topic: str) -> None:
