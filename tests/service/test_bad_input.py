@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import grpc
 import pytest
 
@@ -9,17 +11,22 @@ from tallymq.proto import messaging_pb2
 from tallymq.proto.refusals import BY_NAME
 from tallymq.service.node import now_ms
 from tallymq.txn import queries
+from tests.service.bad_admin_requests import ADMIN, ANY, unary_calls
 from tests.service.bad_requests import (
     BATCHES,
     DECISIONS,
+    PREPARE,
+    PREPARED,
     RECORDS,
-    STREAMS,
     TABLE,
     Known,
+    Make,
     field,
     publish,
+    raw_of,
     varint,
 )
+from tests.service.bad_streams import STREAMS
 from tests.service.running import Running, batch, bodies, error_info
 from tests.support.waiting import until
 
@@ -42,15 +49,17 @@ async def known_things(node: Running) -> Known:
     return Known(0, other, stored.batches[0])
 
 
-async def test_every_bad_request_is_refused_by_name_and_changes_nothing(node: Running) -> None:
+CASES = {"messaging": TABLE, "admin": ADMIN, "any": ANY}
+
+
+@pytest.mark.parametrize("table", CASES)
+async def test_every_bad_request_is_refused_by_name_and_changes_nothing(node: Running, table: str) -> None:
     known = await known_things(node)
     before = node.state()
     wrong = []
-    for number, (rpc, name, make) in enumerate(TABLE):
-        request = make(known)
-        raw = request if isinstance(request, bytes) else request.SerializeToString()
+    for number, (rpc, name, make) in enumerate(CASES[table]):
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await node.raw(rpc, raw)
+            await node.raw(rpc, raw_of(make, known))
         info = error_info(caught.value)
         row = BY_NAME[name]
         seen = (info.reason, info.metadata["code"], info.metadata["definite"], caught.value.code().name)
@@ -62,6 +71,12 @@ async def test_every_bad_request_is_refused_by_name_and_changes_nothing(node: Ru
     assert wrong == []
 
 
+def test_no_unary_call_has_less_than_four_bad_requests() -> None:
+    asked = Counter(rpc for cases in CASES.values() for rpc, _, _ in cases)
+    assert set(asked) == {method.name for method in unary_calls()}
+    assert min(asked.values()) >= 4
+
+
 async def test_the_state_does_change_when_the_request_is_good(node: Running) -> None:
     known = await known_things(node)
     before = node.state()
@@ -69,35 +84,56 @@ async def test_the_state_does_change_when_the_request_is_good(node: Running) -> 
     assert node.state() != before
 
 
-async def test_bad_frames_of_a_stream_are_refused_one_by_one(node: Running) -> None:
-    known = await known_things(node)
-    before = node.state()
-    frames: list[tuple[str, bytes]] = []
-    for name, make in BATCHES + RECORDS:
-        request = make(known)
-        raw = request if isinstance(request, bytes) else request.SerializeToString()
-        if name != "MALFORMED_REQUEST":
-            frames.append((name, b"\x08" + varint(len(frames) + 1) + field(2, raw)))
-    for name, decision in DECISIONS:
-        made = M.DecideRequest(producer_group="bank-a", decisions=[decision(known)])
-        frames.append((name, b"\x08" + varint(len(frames) + 1) + field(4, made.SerializeToString())))
-    both = M.ProduceRequest(correlation=len(frames) + 1, publish=publish(known.batch(bodies("a"))))
-    frames.append(("REPEATED_FIELD", both.SerializeToString() + field(4, b"")))
+def frames_of(number: int, cases: list[tuple[str, Make]], known: Known) -> list[tuple[str, bytes]]:
+    """Each case as a frame of a producing stream, of the kind with this number, with its place as correlation."""
+    return [
+        (name, b"\x08" + varint(place) + field(number, raw_of(make, known)))
+        for place, (name, make) in enumerate(cases, start=1)
+    ]
+
+
+def decisions_of(known: Known) -> list[tuple[str, bytes]]:
+    """The same for decisions, and for a frame that is two at once."""
+    cases = [
+        (name, M.DecideRequest(producer_group="bank-a", decisions=[decision(known)])) for name, decision in DECISIONS
+    ]
+    frames = [
+        (name, M.ProduceRequest(correlation=place, decide=made).SerializeToString())
+        for place, (name, made) in enumerate(cases, start=1)
+    ]
+    both = M.ProduceRequest(publish=publish(known.batch(bodies("a"))))
+    return [*frames, ("REPEATED_FIELD", both.SerializeToString() + field(4, b""))]
+
+
+async def refusals_of(node: Running, frames: list[tuple[str, bytes]]) -> list[tuple[int, str, bool]]:
+    """What a stream answers to these frames: correlation, name and whether it is definite."""
     stream = node.channel.stream_stream("/tallymq.v1.Messaging/Produce")()
     for _, raw in frames:
         await stream.write(raw)
-    seen = {}
+    seen = []
     for _ in frames:
         reply = M.ProduceReply.FromString(await stream.read())
-        refusal = reply.refusal or reply.decide.results[0].refusal
-        if reply.HasField("decide"):
-            refusal = reply.decide.results[0].refusal
-        seen[reply.correlation] = (refusal.name, refusal.definite)
+        refusal = reply.decide.results[0].refusal if reply.HasField("decide") else reply.refusal
+        seen.append((reply.correlation, refusal.name, refusal.definite))
     await stream.done_writing()
-    # A request with a field twice is refused before its correlation is believed.
-    expected = {number: (name, True) for number, (name, _) in enumerate(frames, start=1) if name != "REPEATED_FIELD"}
-    assert {number: refusal for number, refusal in seen.items() if number} == expected
-    assert seen[0] == ("REPEATED_FIELD", True)
+    assert await stream.read() is grpc.aio.EOF
+    return sorted(seen)
+
+
+@pytest.mark.parametrize("kind", ["publish", "prepare", "decide"])
+async def test_bad_frames_of_a_stream_are_refused_one_by_one(node: Running, kind: str) -> None:
+    known = await known_things(node)
+    before = node.state()
+    if kind == "decide":
+        frames = decisions_of(known)
+    elif kind == "publish":
+        frames = frames_of(2, BATCHES + RECORDS, known)
+    else:
+        frames = frames_of(3, PREPARED + PREPARE, known)
+    # What cannot be read, or says a field twice, is refused before its correlation is believed.
+    unread = ("MALFORMED_REQUEST", "REPEATED_FIELD")
+    expected = [(0 if name in unread else place, name, True) for place, (name, _) in enumerate(frames, start=1)]
+    assert await refusals_of(node, frames) == sorted(expected)
     assert node.state() == before
 
 
@@ -110,8 +146,11 @@ async def test_streams_that_begin_wrongly_are_ended_with_a_named_refusal(node: R
             await stream.write(message if isinstance(message, bytes) else message.SerializeToString())
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await read_all(stream)
-        assert error_info(caught.value).reason == name
-    assert node.state() == before
+        info = error_info(caught.value)
+        row = BY_NAME[name]
+        seen = (info.reason, info.metadata["code"], info.metadata["definite"], caught.value.code().name)
+        assert seen == (name, row.code, "true", row.status), messages
+        assert node.state() == before, messages
 
 
 async def read_all(stream: grpc.aio.StreamStreamCall) -> None:
