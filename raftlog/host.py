@@ -255,7 +255,8 @@ class Host:
                 await self._upkeep.flush()
             except RaftLogError as error:
                 LOG.warning("the last flush failed, the next start reads more of the log: %s", error)
-        # After what the thread may still be at: the files must not go away under a sync.
+        # After what the threads may still be at: neither files nor store must go away under a sync or a flush.
+        await self._keeper.call(lambda: None)
         await self._syncer.call(partial(close, self._opened))
 
     async def _drain(self) -> None:

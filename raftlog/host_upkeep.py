@@ -93,6 +93,7 @@ class Upkeep:
         if not self._store.write(self._log.flush_mark(applied)):
             return
         await self._worker.call(self._store.flush)
+        self._log.flushes.completed()
         self._store_full = False
         self._flushed_at = asyncio.get_running_loop().time()
         self._flushed_applied = applied
@@ -100,20 +101,13 @@ class Upkeep:
 
     def _retry_writes(self) -> bool:
         """Bring what a stalled store did not take into it; whether nothing is left."""
-        written = True
-        for shard, replica in self._replicas.items():
-            if replica.flush_writes():
-                self._log.applied(shard, replica.applied_index)
-            else:
-                written = False
-        return written
+        written = [replica.flush_writes() for replica in self._replicas.values()]
+        return all(written)
 
     def _is_much_logged(self) -> bool:
         """Whether a start would have to read more bytes, or more entries, than it should."""
-        log, settings = self._log, self._settings
-        return (
-            log.bytes_since_flush >= settings.flush_log_bytes or log.entries_since_flush >= settings.flush_log_entries
-        )
+        flushes, settings = self._log.flushes, self._settings
+        return flushes.bytes_since >= settings.flush_log_bytes or flushes.entries_since >= settings.flush_log_entries
 
     def _is_due(self) -> bool:
         if self._is_much_logged():

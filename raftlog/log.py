@@ -12,15 +12,15 @@ from dataclasses import dataclass
 
 from tallymq.raftlog.disk import Disk
 from tallymq.raftlog.errors import BodyDamaged, LogFull
-from tallymq.raftlog.keys import location_key, log_mark_key
+from tallymq.raftlog.keys import location_key
 from tallymq.raftlog.locations import Location, decode_location, encode_location
 from tallymq.raftlog.log_bodies import BodyCopy, BodyReader, copy_pieces
-from tallymq.raftlog.log_mark import LogMark, ShardMark, encode_mark
-from tallymq.raftlog.log_rounds import RoundPlace, Rounds
+from tallymq.raftlog.log_flushes import Flushes
+from tallymq.raftlog.log_mark import ShardMark
 from tallymq.raftlog.log_shard import ShardLog, ShardLogState
 from tallymq.raftlog.log_writer import Draft, RoundWriter
 from tallymq.raftlog.payloads import Base, Position, encode_base
-from tallymq.raftlog.records import BLOCK_BYTES, HEADER_BYTES, PAYLOAD_BYTES_MAX, Kind, round_up
+from tallymq.raftlog.records import BLOCK_BYTES, HEADER_BYTES, PAYLOAD_BYTES_MAX, Kind
 from tallymq.raftlog.recovery import recover
 from tallymq.raftlog.segments import Segments
 from tallymq.raftlog.store import Store
@@ -43,23 +43,20 @@ class NodeLog:
     """One log per node. Everything but `sync` is called on one thread and returns quickly."""
 
     def __init__(
-        self, segments: Segments, store: Store, writer: RoundWriter, rounds: Rounds, shards: dict[int, ShardLog]
+        self, segments: Segments, store: Store, writer: RoundWriter, flushes: Flushes, shards: dict[int, ShardLog]
     ) -> None:
         """Use `open`."""
         self._segments = segments
         self._store = store
         self._writer = writer
         self._shards = shards
-        self._rounds = rounds
         self._recovered_round = writer.round_open - 1
         self._round_synced = self._recovered_round
         self._drafts: list[Draft] = []
         # Copies in the open round, by their place among its drafts.
         self._copies: dict[int, BodyCopy] = {}
         self._sealed = True
-        self._mark_bytes = 0
-        self._bytes_before = 0
-        self._entries_since_flush = 0
+        self._flushes = flushes
         # Oldest place of entries withdrawn by records that are not durable yet: (round of the record, place of the
         # entry's round). Until they are, a crash brings those entries back, so the scan must still meet them.
         self._withdrawn: list[tuple[int, int]] = []
@@ -74,10 +71,8 @@ class NodeLog:
         segments = Segments(disk, settings.open_files_max)
         recovered = recover(disk, segments, store, settings.segment_bytes, settings.draw_salt)
         writer = RoundWriter(disk, segments, recovered, settings.segment_bytes, settings.draw_salt)
-        log = cls(segments, store, writer, recovered.rounds, recovered.shards)
-        log._bytes_before = recovered.bytes_read
-        log._entries_since_flush = recovered.entries_read
-        return log
+        flushes = Flushes(disk, segments, writer, recovered.rounds, recovered)
+        return cls(segments, store, writer, flushes, recovered.shards)
 
     # --- Appending -----------------------------------------------------------------------------------------------
 
@@ -97,7 +92,7 @@ class NodeLog:
         log.append(term, None, self.round_open, length)
         log.hold_payload(index, pieces, length)
         self._drafts.append(Draft(Kind.ENTRY, shard, term, index, pieces, length))
-        self._entries_since_flush += 1
+        self._flushes.note_entry()
 
     def append_truncate(self, shard: int, from_index: int) -> None:
         """Withdraw the entries of a shard from an index on; ValueError if one of them was applied or none is there."""
@@ -133,6 +128,23 @@ class NodeLog:
         log.set_base(base, self.round_open)
         payload = encode_base(base)
         self._drafts.append(Draft(Kind.BASE, shard, base.term, base.index, (payload,), len(payload)))
+
+    def drop_prefix(self, shard: int, index: int, term: int, configuration: bytes) -> None:
+        """Let Raft forget the entries of a shard up to `index`, of `term`; their bytes stay as long as they are needed.
+
+        `configuration` is the membership at that index. ValueError unless a completed flush of the store has all of
+        them, or if the entry is another.
+        """
+        self._writer.refuse_if_failed()
+        log = self._shard(shard)
+        if not log.base.index < index <= min(log.applied, self._flushes.applied(shard)):
+            raise ValueError(f"shard {shard} begins after {log.base.index}, it cannot begin after {index}")
+        if self.term_at(shard, index) != term:
+            raise ValueError(f"entry {index} of shard {shard} is not of term {term}")
+        base = Base(index, term, log.base.generation, configuration)
+        log.raise_base(base, self.round_open)
+        payload = encode_base(base)
+        self._drafts.append(Draft(Kind.BASE, shard, term, index, (payload,), len(payload)))
 
     def append_body_copy(self, shard: int, index: int, term: int, start: int, body: bytes) -> BodyCopy:
         """Write the bytes that lie at `start` of an entry's payload again, or as another node has them.
@@ -311,17 +323,12 @@ class NodeLog:
         self._shard(shard).note_applied(index)
 
     @property
-    def bytes_since_flush(self) -> int:
-        """Bytes of log written since the last `flush_mark`; after a start, what had to be read is counted too."""
-        return self._bytes_before + self._writer.bytes_written - self._mark_bytes
-
-    @property
-    def entries_since_flush(self) -> int:
-        """Entries appended since the last `flush_mark`; after a start, what had to be read is counted too."""
-        return self._entries_since_flush
+    def flushes(self) -> Flushes:
+        """What flushes of the store let the log forget."""
+        return self._flushes
 
     def flush_mark(self, applied: Mapping[int, int]) -> list[tuple[bytes, bytes]]:
-        """Return the pairs to write right before `store.flush()`.
+        """Return the pairs to write right before `store.flush()`; after it, call `flushes.completed()`.
 
         `applied` says for each shard up to which index its batches were accepted by the store; a shard left out counts
         as told by `applied()`.
@@ -333,24 +340,17 @@ class NodeLog:
             if index <= log.last_index:
                 start_round = min(start_round, log.round_of(index))
         start_round = min([start_round, *(place for _, place in self._withdrawn)])
-        place = self._round_place(start_round)
-        mark = LogMark(
-            place.position,
-            start_round,
-            place.previous,
-            self._writer.synced_end.position,
-            {shard: _shard_mark(log, applied.get(shard, log.applied)) for shard, log in self._shards.items()},
-        )
-        self._rounds.forget_before(start_round)
-        self._bytes_before, self._mark_bytes = 0, self._writer.bytes_written
-        self._entries_since_flush = 0
-        return [(log_mark_key(), encode_mark(mark))]
+        marks = {shard: _shard_mark(log, applied.get(shard, log.applied)) for shard, log in self._shards.items()}
+        return self._flushes.ask(start_round, marks)
 
-    def _round_place(self, number: int) -> RoundPlace:
-        end = self._writer.synced_end
-        if number > end.round:
-            return RoundPlace(Position(end.position.segment, round_up(end.position.offset)), end.crc)
-        return self._rounds.place(number)
+    @property
+    def segments(self) -> Segments:
+        """The files there are."""
+        return self._segments
+
+    def durable_base(self, shard: int) -> Base:
+        """Return where the shard's log begins, as far as that is durable: no crash brings back what was before."""
+        return self._shard(shard).durable.base
 
     def close(self) -> None:
         """Write and sync what is open, and a seal, then close; after a failure, or on a full disk, only close."""

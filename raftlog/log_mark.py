@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from tallymq.raftlog.errors import DirectoryFormatUnknown
 from tallymq.raftlog.payloads import NOWHERE, Base, Position
 
-_VERSION = 1
+_VERSION = 2
 _HEAD = struct.Struct("<IQQQIQQI")
+_FIRST = struct.Struct("<Q")
 _SHARD = struct.Struct("<HQQQQIHI")
 
 
@@ -32,7 +33,8 @@ class ShardMark:
 class LogMark:
     """`start` is a block boundary at which round `start_round` begins, or would begin, after a record of `start_crc`.
 
-    `synced` is the greatest position that was known to be synced.
+    `synced` is the greatest position that was known to be synced. Segments from `first_segment` on must be there: an
+    older one is left over from being freed.
     """
 
     start: Position
@@ -40,6 +42,7 @@ class LogMark:
     start_crc: int
     synced: Position
     shards: Mapping[int, ShardMark] = field(default_factory=dict)
+    first_segment: int = 1
 
 
 BEGINNING = LogMark(start=Position(1, 0), start_round=1, start_crc=0, synced=NOWHERE)
@@ -67,13 +70,14 @@ def encode_mark(mark: LogMark) -> bytes:
             )
         )
         parts += [voted_for, base.configuration]
+    parts.append(_FIRST.pack(mark.first_segment))
     return b"".join(parts)
 
 
 def decode_mark(value: bytes) -> LogMark:
     """Read what `encode_mark` made; DirectoryFormatUnknown if a later version wrote it."""
     version, segment, offset, start_round, crc, synced_segment, synced_offset, count = _HEAD.unpack_from(value)
-    if version != _VERSION:
+    if version not in (1, _VERSION):
         raise DirectoryFormatUnknown(f"The log's mark has format {version}, this version of TallyMQ reads {_VERSION}.")
     shards: dict[int, ShardMark] = {}
     at = _HEAD.size
@@ -85,4 +89,6 @@ def decode_mark(value: bytes) -> LogMark:
         base = Base(index, base_term, generation, value[at : at + length])
         at += length
         shards[number] = ShardMark(applied, term, voted_for, base)
-    return LogMark(Position(segment, offset), start_round, crc, Position(synced_segment, synced_offset), shards)
+    # Version 1 is of a time when no segment was ever freed.
+    first = 1 if version == 1 else int(_FIRST.unpack_from(value, at)[0])
+    return LogMark(Position(segment, offset), start_round, crc, Position(synced_segment, synced_offset), shards, first)

@@ -204,6 +204,13 @@ class ShardLog:
         self.applied = max(self.applied, base.index)
         self._note_known(round_number)
 
+    def raise_base(self, base: Base, round_number: int) -> None:
+        """Begin the log later, after an entry it has or had; what follows stays. Said in a round, or durable if 0."""
+        if self.holds(base.index):
+            self.drop_through(base.index)
+        self.base = base
+        self._note_known(round_number)
+
     def _note_known(self, round_number: int) -> None:
         known = Known(self.term, self.voted_for, self.base)
         if round_number:

@@ -40,6 +40,7 @@ class Recovered:
     file: DiskFile
     bytes_read: int
     entries_read: int
+    mark: LogMark
 
 
 def recover(
@@ -65,10 +66,12 @@ def recover(
         )
     shards = replay.finish()
     _secure(segments, reader.synced, reader.end)
-    _remove_after(disk, segments, reader.end.segment)
+    _remove(disk, segments, [number for number in segments.numbers() if number < mark.first_segment])
+    # Newest first, so that there is never a gap.
+    _remove(disk, segments, [number for number in reversed(segments.numbers()) if number > reader.end.segment])
     end, crc, file = open_segment(disk, segments, reader, segment_bytes, draw_salt())
     _cut(segments, reader.end)
-    return Recovered(shards, replay.rounds, end, crc, file, reader.bytes_read, replay.entries)
+    return Recovered(shards, replay.rounds, end, crc, file, reader.bytes_read, replay.entries, mark)
 
 
 def _check_beginning(segments: Segments, mark: LogMark, *, known: bool) -> None:
@@ -77,6 +80,14 @@ def _check_beginning(segments: Segments, mark: LogMark, *, known: bool) -> None:
         raise LogDamaged(
             f"The log begins with segment {numbers[0]}, but the store does not know what was before it: one of the two "
             "was lost or belongs to another node. Restore this node's data directory, or replace the node."
+        )
+    there = set(numbers)
+    missing = [number for number in range(mark.first_segment, max(numbers, default=0) + 1) if number not in there]
+    if known and missing and missing[0] < mark.start.segment:
+        raise LogDamaged(
+            f"Segment {missing[0]} of the log is not there, and what lies in it is still needed ({len(missing)} "
+            f"missing in all, the log begins with segment {mark.first_segment}); nothing was changed. Restore this node's data "
+            "directory, or replace the node."
         )
     start = mark.start
     if known and (start.segment not in segments or segments.length(start.segment) < start.offset):
@@ -132,10 +143,9 @@ def _secure(segments: Segments, synced: Position, end: Position) -> None:
             file.close()
 
 
-def _remove_after(disk: Disk, segments: Segments, last: int) -> None:
-    """Remove segments that hold nothing sound, newest first, so that there is never a gap."""
-    surplus = [number for number in segments.numbers() if number > last]
-    for number in reversed(surplus):
+def _remove(disk: Disk, segments: Segments, surplus: list[int]) -> None:
+    """Remove segments, in this order."""
+    for number in surplus:
         segments.remove(number)
     if surplus:
         disk.synchronize_names()
@@ -184,7 +194,7 @@ class _Replay:
             case Kind.HARD_STATE:
                 self._take_hard_state(record)
             case Kind.BASE:
-                self._shard(record.shard).set_base(decode_base(record.index, record.term, record.payload), 0)
+                self._take_base(record)
             case Kind.SEGMENT | Kind.SEAL | Kind.BODY_COPY:
                 pass
             case _:
@@ -214,6 +224,18 @@ class _Replay:
             log.start_after(max(record.index - 1, log.base.index), 0)
         elif record.index <= log.last_index:
             log.truncate(record.index)
+
+    def _take_base(self, record: Record) -> None:
+        log = self._shard(record.shard)
+        base = decode_base(record.index, record.term, record.payload)
+        # What the mark restates may be newer than what the log said at this point; a base never goes back.
+        if base.index <= log.base.index:
+            return
+        if base.generation == log.base.generation and log.first <= log.last_index and base.index < log.first:
+            # A prefix was dropped that the scan did not meet: what it met stays.
+            log.raise_base(base, 0)
+        else:
+            log.set_base(base, 0)
 
     def _take_hard_state(self, record: Record) -> None:
         log = self._shard(record.shard)

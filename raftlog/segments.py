@@ -84,10 +84,14 @@ class Segments:
 
     def remove(self, number: int) -> None:
         """Remove a segment's file. Its name is not synced yet."""
+        self._disk.remove(self.detach(number))
+
+    def detach(self, number: int) -> str:
+        """Forget a segment and return its file's name: it is there until somebody removes it."""
         file = self._files.pop(number, None)
         if file is not None:
             file.close()
-        self._disk.remove(segment_name(number, self._salts.pop(number)))
+        return segment_name(number, self._salts.pop(number))
 
     def read(self, number: int, offset: int, length: int) -> bytes:
         """Return at most `length` bytes of a segment: fewer where it ends, none where the disk cannot read them.

@@ -6,6 +6,7 @@ from random import Random
 
 from tallymq.raftlog.keys import applied_key, decode_applied, encode_applied
 from tallymq.raftlog.log import LogSettings, NodeLog
+from tallymq.raftlog.store import Pair
 from tests.support.memory_disk import MemoryDisk
 from tests.support.power_cut_store import PowerCutStore
 
@@ -18,6 +19,15 @@ Operation = tuple[str, int, int, int, bytes]
 
 class PowerCutError(Exception):
     """The power went away during an operation of the disk."""
+
+
+GONE = (0, b"forgotten by Raft")
+
+
+def same_entries(left: list[tuple[int, bytes]], right: list[tuple[int, bytes]]) -> bool:
+    return len(left) == len(right) and all(
+        one == other or one is GONE or other is GONE for one, other in zip(left, right, strict=True)
+    )
 
 
 class ModelShard:
@@ -44,10 +54,10 @@ class ModelShard:
             self.term, self.voted_for = term, data.decode()
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, ModelShard) and (self.term, self.voted_for, self.entries) == (
-            other.term,
-            other.voted_for,
-            other.entries,
+        return (
+            isinstance(other, ModelShard)
+            and (self.term, self.voted_for) == (other.term, other.voted_for)
+            and same_entries(self.entries, other.entries)
         )
 
     __hash__ = None  # type: ignore[assignment]
@@ -66,12 +76,14 @@ def observed(log: NodeLog) -> Model:
     for shard, seen in model.items():
         state = log.shard_state(shard)
         seen.term, seen.voted_for = state.term, state.voted_for
-        for index in range(1, state.last_index + 1):
+        # What Raft has forgotten is not asked for here.
+        seen.entries += [GONE] * state.base_index
+        for index in range(state.base_index + 1, state.last_index + 1):
             term = log.term_at(shard, index)
             assert term is not None
             seen.entries.append((term, log.read_entry(shard, index)))
         assert log.term_at(shard, state.last_index + 1) is None
-        assert state.last_term == (seen.entries[-1][0] if seen.entries else 0)
+        assert state.last_term == (seen.entries[-1][0] if seen.entries else 0) or seen.entries[-1] is GONE
     return model
 
 
@@ -100,7 +112,12 @@ class LogMachine:
 
     def step(self) -> None:
         """Do one thing."""
-        steps: Sequence[tuple[Callable[[], None], int]] = (
+        steps = self.steps()
+        self.random.choices([step for step, _ in steps], [weight for _, weight in steps])[0]()
+
+    def steps(self) -> Sequence[tuple[Callable[[], None], int]]:
+        """What may be done, and how often."""
+        return (
             (self.append_entries, 8),
             (self.truncate, 2),
             (self.hard_state, 2),
@@ -111,7 +128,6 @@ class LogMachine:
             (self.seal, 1),
             (self.read, 2),
         )
-        self.random.choices([step for step, _ in steps], [weight for _, weight in steps])[0]()
 
     def append_entries(self) -> None:
         shard = self.random.choice(SHARDS)
@@ -172,11 +188,14 @@ class LogMachine:
             durable += 1
         until = self.random.randint(self.applied[shard], durable)
         for index in range(self.applied[shard] + 1, until + 1):
-            pairs = [self.log.location_pair(shard, index), (applied_key(shard), encode_applied(index))]
-            assert self.store.write(pairs)
+            assert self.store.write(self.pairs(shard, index))
         self.applied[shard] = until
         self.committed[shard] = max(self.committed[shard], until)
         self.log.applied(shard, until)
+
+    def pairs(self, shard: int, index: int) -> list[Pair]:
+        """What is written to the store with an entry."""
+        return [self.log.location_pair(shard, index), (applied_key(shard), encode_applied(index))]
 
     def flush(self) -> None:
         assert self.store.write(self.log.flush_mark(self.applied))
@@ -184,6 +203,7 @@ class LogMachine:
             self.apply()
         if self.random.random() < 0.7:
             self.store.flush()
+            self.log.flushes.completed()
 
     def seal(self) -> None:
         self.log.seal()
@@ -193,7 +213,9 @@ class LogMachine:
         shard = self.random.choice(SHARDS)
         entries = self.model[shard].entries
         if entries:
-            index = self.random.randint(1, len(entries))
+            index = self.random.randint(min(self.log.shard_state(shard).base_index + 1, len(entries)), len(entries))
+            if index <= self.log.shard_state(shard).base_index:
+                return
             payload = entries[index - 1][1]
             start = self.random.randint(0, len(payload))
             length = self.random.randint(0, len(payload) - start)
@@ -237,9 +259,13 @@ class LogMachine:
             candidate[operation[1]].do(operation)
         assert found == candidate, f"after {self.crashes} crashes"
         self.since.clear()
+        for shard, model in found.items():
+            # The bytes of what Raft has forgotten are still known here: some of them must be readable.
+            model.entries = candidate[shard].entries
         self.model = {shard: model.copy() for shard, model in found.items()}
         self.durable = found
         self.written = self.log.round_synced
         self.applied = {shard: decode_applied(self.store.get(applied_key(shard))) for shard in SHARDS}
         for shard in SHARDS:
-            assert all(self.log.round_of(shard, index + 1) == 0 for index in range(len(found[shard].entries)))
+            behind = range(self.log.shard_state(shard).base_index + 1, len(found[shard].entries) + 1)
+            assert all(self.log.round_of(shard, index) == 0 for index in behind)

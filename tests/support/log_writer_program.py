@@ -41,6 +41,7 @@ def main(folder: Path) -> None:
         if written % 40 == 0:
             store.write(log.flush_mark(applied))
             store.flush()
+            log.flushes.completed()
 
 
 if __name__ == "__main__":

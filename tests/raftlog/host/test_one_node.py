@@ -326,7 +326,7 @@ async def test_the_store_is_flushed_once_enough_was_logged(tmp_path: Path) -> No
         for number in range(12):
             await publish(host.shards[0], number, 300_000)
         await until(lambda: host.flushes >= 1)
-        assert host._opened.log.bytes_since_flush < 12 * 300_000
+        assert host._opened.log.flushes.bytes_since < 12 * 300_000
     # Without so much log there is no flush before the interval's end, but the one of a clean stop.
     async with running(settings_for(tmp_path)) as host:
         await publish(host.shards[0], 100, 300_000)
@@ -342,7 +342,7 @@ async def test_the_store_is_flushed_once_enough_entries_were_logged_however_smal
             for _ in range(45):
                 await host.shards[0].propose(Barrier())
             await until(lambda wanted=flushes: host.flushes >= wanted)
-        assert host._opened.log.bytes_since_flush < settings.flush_log_bytes
+        assert host._opened.log.flushes.bytes_since < settings.flush_log_bytes
 
 
 def test_nothing_of_a_stopped_host_is_left_running(tmp_path: Path) -> None:

@@ -83,13 +83,15 @@ def test_the_scan_begins_at_the_flush_mark() -> None:
     apply_all(log, store, 0, 98)
     store.write(log.flush_mark({0: 98}))
     again = open_log(disk.killed(), store, seed=2)
-    assert 6_000 < again.bytes_since_flush < 7_000
-    assert again.entries_since_flush == 2
+    assert 6_000 < again.flushes.bytes_since < 7_000
+    assert again.flushes.entries_since == 2
     assert again.shard_state(0).last_index == 100
-    assert (log.bytes_since_flush, log.entries_since_flush) == (0, 0)
+    assert log.flushes.entries_since == 100, "a flush that did not complete has changed nothing"
+    log.flushes.completed()
+    assert (log.flushes.bytes_since, log.flushes.entries_since) == (0, 0)
     append(log, 0, b"x")
     finish_round(log)
-    assert (log.bytes_since_flush, log.entries_since_flush) == (4096, 1)
+    assert (log.flushes.bytes_since, log.flushes.entries_since) == (4096, 1)
 
 
 def test_a_crash_between_mark_and_flush_is_harmless_at_every_write_of_the_store() -> None:
@@ -159,7 +161,7 @@ def test_term_vote_and_base_survive_a_flush_that_skips_their_records() -> None:
     store.write([(applied_key(2, 3), encode_applied(50))])
     store.write(log.flush_mark({2: 50}))
     again = open_log(disk, store, seed=2)
-    assert again.bytes_since_flush == 0
+    assert again.flushes.bytes_since == 0
     assert again.shard_state(2) == log.shard_state(2)
     assert (again.shard_state(2).generation, again.shard_state(2).configuration) == (3, b"members")
     assert (again.term_at(2, 50), again.shard_state(2).first_index, again.shard_state(2).last_index) == (8, 51, 50)
