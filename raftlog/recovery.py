@@ -86,8 +86,8 @@ def _check_beginning(segments: Segments, mark: LogMark, *, known: bool) -> None:
     if known and missing and missing[0] < mark.start.segment:
         raise LogDamaged(
             f"Segment {missing[0]} of the log is not there, and what lies in it is still needed ({len(missing)} "
-            f"missing in all, the log begins with segment {mark.first_segment}); nothing was changed. Restore this node's data "
-            "directory, or replace the node."
+            f"missing in all, the log begins with segment {mark.first_segment}); nothing was changed. Restore this "
+            "node's data directory, or replace the node."
         )
     start = mark.start
     if known and (start.segment not in segments or segments.length(start.segment) < start.offset):
