@@ -34,6 +34,9 @@ class Registry:
         if checker is not None:
             self._need_group("checker=")
 
+    def _timeout(self, timeout_s: float | None) -> float:
+        return self.settings.timeout_s if timeout_s is None else timeout_s
+
     def _need_group(self, what: str) -> None:
         if not self.settings.group:
             raise ConfigurationError(f"{what} needs a producer group.", hint='Give group="..." to the client.')

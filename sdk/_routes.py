@@ -83,17 +83,15 @@ class Routes:
 
     async def refresh(self) -> None:
         """Ask one node after the other until one answers; callers at the same time share one question."""
+        await asyncio.shield(self.refresh_soon())
+
+    def refresh_soon(self) -> asyncio.Task[None]:
+        """Ask in the background, if that is not under way; the task of the one question."""
         if self._asking is None or self._asking.done():
             self._asking = asyncio.create_task(self._refresh())
             # Whoever waits sees the error; a question nobody waits for any more must not complain.
             self._asking.add_done_callback(lambda task: task.cancelled() or task.exception())
-        await asyncio.shield(self._asking)
-
-    def refresh_soon(self) -> None:
-        """Ask in the background."""
-        if self._asking is None or self._asking.done():
-            self._asking = asyncio.create_task(self._refresh())
-            self._asking.add_done_callback(lambda task: task.cancelled() or task.exception())
+        return self._asking
 
     async def close(self) -> None:
         """Ask no more."""

@@ -203,9 +203,6 @@ class AsyncTally(Registry):
         if self._runtime is not None:
             self._runtime.engine.channels.abandon()
 
-    def _timeout(self, timeout_s: float | None) -> float:
-        return self.settings.timeout_s if timeout_s is None else timeout_s
-
     async def _drive(self, flow: Flow[Result]) -> Result:
         """Run a flow on this loop."""
         runtime = await self._opened()

@@ -168,9 +168,6 @@ class Tally(Registry):
     ) -> None:
         self.close()
 
-    def _timeout(self, timeout_s: float | None) -> float:
-        return self.settings.timeout_s if timeout_s is None else timeout_s
-
     def _drive(self, flow: Flow[Result]) -> Result:
         """Run a flow: what it asks goes to the engine's thread, what it does happens here."""
         try:

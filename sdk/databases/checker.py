@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from tallymq.databases import schema, steps
 from tallymq.databases.sources import Source
-from tallymq.databases.stack import Stack, drive, drive_async, stack_of
+from tallymq.databases.stack import drive, drive_async, stack_of
 from tallymq.databases.steps import Rows, Statement
 from tallymq.exceptions import ConfigurationError
 
@@ -126,6 +126,3 @@ class Checker:
 async def _maybe_await(value: Any) -> None:  # noqa: ANN401 - an awaitable or nothing
     if inspect.isawaitable(value):
         await value
-
-
-__all__ = ["Checker", "Stack"]
