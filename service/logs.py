@@ -21,7 +21,8 @@ def set_up(level: str, stream: TextIO | None = None) -> None:
     ]
     renderer: structlog.typing.Processor
     if out.isatty():
-        renderer = structlog.dev.ConsoleRenderer()
+        # The default would print the variables of every function in a traceback: bodies and keys among them.
+        renderer = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
     else:
         shared.append(structlog.processors.format_exc_info)
         renderer = structlog.processors.JSONRenderer()

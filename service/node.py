@@ -149,6 +149,7 @@ class Node:
         settings = self.settings
         if settings.server_certificate is None or settings.server_key is None:
             return None
+        _check_certificate(settings)
         pair = (settings.server_key.read_bytes(), settings.server_certificate.read_bytes())
         ca = settings.client_ca.read_bytes() if settings.client_ca is not None else None
         return grpc.ssl_server_credentials([pair], ca, settings.client_certificate_required)
@@ -228,6 +229,22 @@ def host_settings(settings: ServerSettings) -> HostSettings:
         flush_interval_ms=settings.flush_interval_ms,
         free_bytes_min=settings.free_bytes_min,
     )
+
+
+def _check_certificate(settings: ServerSettings) -> None:
+    """Say it when files for clients cannot be used: gRPC would only say that the port cannot be had."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        # Without a password OpenSSL would ask for one on the terminal.
+        context.load_cert_chain(str(settings.server_certificate), settings.server_key, password=lambda: "")
+    except (OSError, ssl.SSLError) as error:
+        files = f"server_certificate {settings.server_certificate} with server_key {settings.server_key}"
+        raise StartFailedError(f"cannot use {files}: {error}") from None
+    try:
+        if settings.client_ca is not None:
+            context.load_verify_locations(settings.client_ca)
+    except (OSError, ssl.SSLError) as error:
+        raise StartFailedError(f"cannot use client_ca {settings.client_ca}: {error}") from None
 
 
 def _port_sentence(key: str, address: Address) -> str:

@@ -10,8 +10,9 @@ import pytest
 
 from tallymq import AsyncTally
 from tallymq._clock import ServiceClock
+from tallymq.proto import admin_pb2
 from tallymq.service.node import now_ms
-from tests.service.running import running
+from tests.service.running import SECONDS, Running, running
 
 WRONG_S = pytest.mark.parametrize("wrong_s", [-86_400, -900, 900, 86_400], ids=["-1 day", "-15 min", "15 min", "1 day"])
 
@@ -20,6 +21,11 @@ def set_wrong(monkeypatch: pytest.MonkeyPatch, wrong_s: int) -> None:
     """Set the client's wall clock, and leave that of the service, which is in this process, as it is."""
     wrong = SimpleNamespace(time_ns=lambda: time.time_ns() + wrong_s * 10**9, monotonic_ns=time.monotonic_ns)
     monkeypatch.setattr("tallymq._clock.time", wrong)
+
+
+async def stored(node: Running) -> list[bytes]:
+    reply = await node.admin.Browse(admin_pb2.BrowseRequest(topic="transfers"), timeout=SECONDS)
+    return [record.body for delivery in reply.deliveries for record in delivery.records.records]
 
 
 @WRONG_S
@@ -33,6 +39,7 @@ async def test_a_client_with_a_wrong_clock_publishes_and_prepares(
             await tally.publish("transfers", b"a")
             half = await tally.prepare("transfers", b"b")
             await half.commit()
+        assert await stored(node) == [b"a", b"b"]
 
 
 @pytest.mark.parametrize("wrong_s", [900, 86_400], ids=["15 min", "1 day"])
@@ -51,6 +58,7 @@ async def test_a_leader_whose_time_is_not_that_of_the_node_asked_corrects_the_cl
         async with AsyncTally(f"tally://{node.node.address}", group="bank-a") as tally:
             for body in (b"a", b"b"):
                 await tally.publish("transfers", body)
+        assert await stored(node) == [b"a", b"b"]
 
 
 def test_a_leader_is_believed_before_other_nodes(monkeypatch: pytest.MonkeyPatch) -> None:

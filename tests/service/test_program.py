@@ -25,7 +25,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 
 from tallymq.proto import admin_pb2, admin_pb2_grpc, messaging_pb2, messaging_pb2_grpc
 from tests.service.running import SECONDS, batch, bodies
-from tests.support.ports import free_port
+from tests.support.ports import free_port, free_ports
 
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("TALLYMQ_")}
 
@@ -166,6 +166,37 @@ def iter_then_wait(first: messaging_pb2.SessionRequest, running: Program) -> Ite
     """Say one thing, then keep the stream open as long as the program runs."""
     yield first
     running.process.wait()
+
+
+def test_without_an_argument_it_is_ready_soon_and_says_what_to_type_next(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Promised are 3 s; a machine that does much else is allowed ten times as much. The figure measured is printed."""
+    # Other programs may have the default ports; where they are is said by the environment, not by an argument.
+    ports = free_ports(2)
+    environment = ENVIRONMENT | {
+        "TALLYMQ_LISTEN": f"127.0.0.1:{ports[0]}",
+        "TALLYMQ_LISTEN_METRICS": f"127.0.0.1:{ports[1]}",
+    }
+    command = [str(Path(sys.executable).with_name("tallymqd"))]
+    begun = time.monotonic()
+    running = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment, cwd=tmp_path
+    )
+    try:
+        line = running.stdout.readline()
+        ready_s = time.monotonic() - begun
+        assert line.endswith(f"Type next: tallymq --server 127.0.0.1:{ports[0]} topic create hello\n")
+        assert (tmp_path / "tallymq-data").is_dir()
+        with capsys.disabled():
+            print(f"\nready after {ready_s:.2f} s")
+        assert ready_s < 30
+        running.send_signal(signal.SIGTERM)
+        assert running.wait(SECONDS) == 0
+    finally:
+        running.kill()
+        running.wait()
+        running.stdout.close()
 
 
 SLOW_DRAIN = """
