@@ -6,6 +6,7 @@ Nothing on the disk is changed before it is certain that nothing synced is missi
 from __future__ import annotations
 
 import errno
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -52,12 +53,18 @@ def recover(
     room for a new segment, DirectoryFormatUnknown where a later version wrote the log.
     """
     value = store.get(log_mark_key())
-    mark = BEGINNING if value is None else decode_mark(value)
-    _check_beginning(segments, mark, known=value is not None)
-    reader = LogReader(segments, mark)
-    replay = _Replay(mark, store)
-    for found in reader.records():
-        replay.take(found)
+    try:
+        mark = BEGINNING if value is None else decode_mark(value)
+        _check_beginning(segments, mark, known=value is not None)
+        reader = LogReader(segments, mark)
+        replay = _Replay(mark, store)
+        for found in reader.records():
+            replay.take(found)
+    except (struct.error, UnicodeDecodeError) as error:
+        raise LogDamaged(
+            f"The log or its mark holds a sound record with what no version of TallyMQ writes ({error}); nothing was "
+            "changed. Restore this node's data directory, or replace the node."
+        ) from error
     if reader.synced > reader.end:
         raise LogDamaged(
             f"The log is damaged: up to byte {reader.synced.offset} of segment {reader.synced.segment} it had been "

@@ -1,0 +1,1 @@
+"""Fuzzers of everything that reads bytes of a peer, of a client or of a disk."""
