@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import shutil
 import subprocess
 import sys
@@ -52,7 +53,10 @@ def fuzz(name: str, executions: int) -> bool:
     try:
         command = [sys.executable, "-m", "tests.fuzz", name, "--here", str(corpus), "--executions", str(executions)]
         print(f"== {name}", flush=True)
-        ended = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT, check=False)
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        ended = subprocess.run(
+            command, env=environment, stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT, check=False
+        )
         print(f"== {name}: {'nothing found' if ended.returncode == 0 else 'FOUND'}", flush=True)
         return ended.returncode == 0
     finally:
