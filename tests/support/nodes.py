@@ -6,7 +6,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,16 +34,19 @@ class Node:
     process: subprocess.Popen[bytes] | None = None
     data: Path | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
+    host: str = "127.0.0.1"
+    wrapper: Sequence[str] = ()
+    """What its program is started by, for example in another network namespace; it must become the program."""
 
     @property
     def client_address(self) -> str:
         """Where clients reach it."""
-        return f"127.0.0.1:{self.client_port}"
+        return f"{self.host}:{self.client_port}"
 
     @property
     def peer_address(self) -> str:
         """Where its peers reach it."""
-        return f"127.0.0.1:{self.peer_port}"
+        return f"{self.host}:{self.peer_port}"
 
     @property
     def log(self) -> Path:
@@ -60,7 +63,7 @@ class Node:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("TALLYMQ_")}
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "tallymq.service", "--config", str(self.folder / "node.toml")],
+                [*self.wrapper, sys.executable, "-m", "tallymq.service", "--config", str(self.folder / "node.toml")],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -72,7 +75,7 @@ class Node:
         if not self.is_running:
             raise RuntimeError(f"{self.name} ended by itself; it said:\n{self.tail()}")
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/health", timeout=5) as reply:
+            with urllib.request.urlopen(f"http://{self.host}:{self.metrics_port}/health", timeout=5) as reply:
                 return bool(reply.status == 200)
         except (urllib.error.URLError, OSError):
             return False
@@ -113,11 +116,17 @@ class Cluster:
 
     @classmethod
     def create(
-        cls, folder: Path, node_count: int = 3, settings: Mapping[str, object] | None = None, tls: bool = True
+        cls,
+        folder: Path,
+        node_count: int = 3,
+        settings: Mapping[str, object] | None = None,
+        tls: bool = True,
+        hosts: Sequence[str] = (),
     ) -> "Cluster":
-        """Makes folders, certificates and configurations; starts nothing."""
+        """Makes folders, certificates and configurations; starts nothing. `hosts`: an address for each node."""
         names = [f"node-{number}" for number in range(1, node_count + 1)]
-        nodes = [Node(name, folder / name) for name in names]
+        addresses = hosts or ["127.0.0.1"] * node_count
+        nodes = [Node(name, folder / name, host=host) for name, host in zip(names, addresses, strict=True)]
         for node in nodes:
             node.folder.mkdir(parents=True)
             node.data = node.folder / "data"
@@ -204,6 +213,23 @@ class Cluster:
 
         return wait_for(f"topic {topic}", look)
 
+    def put_groups(self, groups: Iterable[str]) -> None:
+        """Makes consumer groups that never give a message up, and try again soon."""
+        settings = admin_pb2.GroupSettings(attempts_max=1_000, backoff_ms_min=200, backoff_ms_max=2_000)
+        for name in groups:
+            request = admin_pb2.PutGroupRequest(name=name, settings=settings)
+            wait_for(f"group {name}", lambda request=request: self._put_group(request))
+
+    def _put_group(self, request: admin_pb2.PutGroupRequest) -> bool:
+        for node in self.nodes:
+            try:
+                with grpc.insecure_channel(node.client_address) as channel:
+                    admin_pb2_grpc.AdminStub(channel).PutGroup(request, timeout=CALL_S)
+                return True
+            except grpc.RpcError:
+                continue
+        return False
+
 
 def configuration(node: Node, nodes: list[Node], settings: Mapping[str, object], certificates: Path | None) -> str:
     """The text of a node's configuration file."""
@@ -213,7 +239,7 @@ def configuration(node: Node, nodes: list[Node], settings: Mapping[str, object],
         "data": str(node.data),
         "listen": node.client_address,
         "listen_peers": node.peer_address,
-        "listen_metrics": f"127.0.0.1:{node.metrics_port}",
+        "listen_metrics": f"{node.host}:{node.metrics_port}",
         **settings,
     }
     if certificates is not None and len(nodes) > 1:
