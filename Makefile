@@ -13,7 +13,7 @@ OURS := $(ROOMS) tests examples benchmarks
 export PYTHONSAFEPATH := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo demo-cluster test check format lint imports types stubs verify-stubs long bench bench-compare \
+.PHONY: chaos fuzz help setup demo demo-cluster test check format lint imports types stubs verify-stubs long bench bench-compare \
 	clean FORCE
 
 help: ## This list
@@ -52,6 +52,17 @@ test: .venv/installed ## The tests, without the long ones (ARGS="-k name" choose
 # With what each of them found, figures too, also when all is well.
 long: .venv/installed ## The long tests: real clusters, real databases, real faults
 	@$(BIN)/python -m pytest -m long -rA $(ARGS)
+
+# NEMESIS=kill,half or all; NODES=3 or 5; ARGS="--seed 7 --rate 300". Results in build/chaos.
+chaos: .venv/installed ## Real nodes under real faults, as root (MINUTES=10 NEMESIS=all NODES=3)
+	@PYTHONPATH='$(CURDIR)' $(BIN)/python -m tests.cluster.chaos --minutes $(or $(MINUTES),10) \
+		--nemesis $(or $(NEMESIS),all) --nodes $(or $(NODES),3) $(ARGS)
+
+# TARGETS="message entry" chooses; what is found lies in build/fuzz.
+fuzz: .venv/installed ## Fuzz every decoder of what a peer, a client or a disk sends (EXECUTIONS=100000)
+	@$(BIN)/python -c 'import atheris' 2>/dev/null \
+		|| $(BIN)/pip install --quiet --editable '.[dev,fuzz]' --config-settings editable_mode=strict
+	@PYTHONPATH='$(CURDIR)' $(BIN)/python -m tests.fuzz $(TARGETS) --executions $(or $(EXECUTIONS),100000)
 
 format: .venv/installed ## Format the code
 	@$(BIN)/ruff format $(OURS)

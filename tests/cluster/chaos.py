@@ -25,6 +25,7 @@ from tests.cluster.nemeses import NEMESES, chosen
 from tests.cluster.nemesis import Nemesis
 from tests.cluster.recovery import Fault, recoveries, summary
 from tests.cluster.settling import GROUPS, Settled, gather
+from tests.linearizability.models import build_models
 from tests.support.network import ISOLATED
 from tests.support.waiting import wait_for
 from tests.workloads.bodies import now_us
@@ -52,6 +53,7 @@ class Options:
     seed: int
     control: str
     out: Path
+    models: Path | None
     round: bool
 
 
@@ -77,8 +79,15 @@ class Round:
             field.cluster.start()
             field.cluster.create_topic(TOPIC, QUEUES)
             field.cluster.put_groups(GROUPS)
+            if self.options.control:
+                field.keep_what_is_there()
             with Load(self.folder, field.cluster.addresses, TOPIC, QUEUES, self.options.rate) as load:
-                return self._disturb_and_judge(field, load, nemeses)
+                try:
+                    return self._disturb_and_judge(field, load, nemeses)
+                finally:
+                    for node in field.nodes:
+                        if not node.is_running:
+                            say(f"{node.name} does not run; it said last: {node.tail(3)}")
 
     def _disturb_and_judge(self, field: Field, load: Load, nemeses: list[type[Nemesis]]) -> bool:
         began = time.monotonic()
@@ -93,11 +102,25 @@ class Round:
         verdict = check(read(whole))
         for line in verdict.lines():
             say(line)
+        linearizable = self._is_linearizable(whole)
         with (self.folder / "faults.jsonl").open("w", encoding="utf-8") as file:
             for fault in recoveries(self.faults, read(whole)):
                 file.write(json.dumps(fault.facts()) + "\n")
         (self.folder / "verdict.txt").write_text("\n".join(verdict.lines()) + "\n", encoding="utf-8")
-        return not verdict.anomalies
+        return not verdict.anomalies and linearizable
+
+    def _is_linearizable(self, whole: Path) -> bool:
+        """What the models say of the history."""
+        judged = subprocess.run(
+            [str(self.options.models), str(whole)],
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
+        for line in (judged.stdout + judged.stderr).splitlines():
+            say(line)
+        return judged.returncode == 0
 
     def _sequence(self, nemeses: list[type[Nemesis]]) -> Iterator[type[Nemesis]]:
         """All of them in an order of chance, again and again."""
@@ -125,6 +148,7 @@ class Round:
 def rounds(options: Options) -> int:
     """Runs the rounds, each in a process and in namespaces of its own; returns the exit code."""
     options.out.mkdir(parents=True, exist_ok=True)
+    models = build_models(options.out)
     count = max(1, round(options.minutes / ROUND_MINUTES_MAX))
     results = []
     for number in range(1, count + 1):
@@ -135,6 +159,7 @@ def rounds(options: Options) -> int:
             *ISOLATED, sys.executable, "-m", "tests.cluster.chaos", "--round",
             "--minutes", str(options.minutes / count), "--nemesis", options.nemesis, "--nodes", str(options.nodes),
             "--rate", str(options.rate), "--seed", str(seed), "--control", options.control, "--out", str(folder),
+            "--models", str(models),
         ]  # fmt: skip
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONSAFEPATH": "1"}
         ended = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, check=False)
@@ -163,6 +188,7 @@ def parse(arguments: list[str] | None = None) -> Options:
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
     parser.add_argument("--control", choices=("", "no-sync", "lying-sync"), default="")
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "chaos")
+    parser.add_argument("--models", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--round", action="store_true", help=argparse.SUPPRESS)
     options = Options(**vars(parser.parse_args(arguments)))
     try:

@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 from tests.support.filesystem import LoopFileSystem, cut_power_together
-from tests.support.network import Network
+from tests.support.network import Network, run
 from tests.support.nodes import Cluster, Node
 
 KINDS = ("xfs", "ext4")
@@ -21,8 +21,9 @@ SETTINGS = {
     "flush_interval_ms": 5_000,
     "segment_bytes": 16 << 20,
 }
-LYING_SYNC = ("strace", "-D", "-f", "--seccomp-bpf", "-qq", "-o", "/dev/null",
-              "-e", "inject=fsync,fdatasync,sync_file_range,msync:retval=0")  # fmt: skip
+SYNCS = "fsync,fdatasync,sync_file_range,msync"
+LYING_SYNC = ("strace", "-D", "-f", "--seccomp-bpf", "-qq", "-o", os.devnull, "-e", f"trace={SYNCS}",
+              "-e", f"inject={SYNCS}:retval=0")  # fmt: skip
 
 
 class Field:
@@ -91,6 +92,11 @@ class Field:
         draft = self.clocks[name].with_suffix(".draft")
         draft.write_text(f"{ahead_s:+d}\n", encoding="utf-8")
         draft.replace(self.clocks[name])
+
+    def keep_what_is_there(self) -> None:
+        """Puts on the disks what was written until now: what is lost later is lost in a cluster that was in use."""
+        for disk in self.volumes.values():
+            run("sync", "--file-system", str(disk.folder))
 
     def cut_power(self, names: list[str]) -> None:
         """The disks of these nodes lose what is not on them, all at the same instant; then the nodes are dead."""

@@ -86,7 +86,7 @@ class Client:
 
 
 class Load:
-    """Producers and consumers of one topic."""
+    """Producers and consumers of one topic, and one who makes and deletes others."""
 
     def __init__(self, folder: Path, addresses: str, topic: str, queues: int, rate: float) -> None:
         self.producers = [
@@ -107,6 +107,9 @@ class Load:
             )
             for name, group in (("consumer-1", "workers"), ("consumer-2", "workers"), ("auditor", "audit"))
         ]
+        self.administrator = Client(
+            "administrator", "tests.workloads.administering", ["--addresses", addresses], folder
+        )
 
     def __enter__(self) -> "Load":
         return self
@@ -118,7 +121,7 @@ class Load:
     @property
     def clients(self) -> list[Client]:
         """All processes."""
-        return [*self.producers, *self.consumers]
+        return [*self.producers, *self.consumers, self.administrator]
 
     def rate(self) -> float:
         """Operations of producers that succeeded in the last few seconds, a second."""
@@ -132,9 +135,9 @@ class Load:
 
     def stop(self) -> None:
         """Nothing new from here on; returns when all that was on its way has ended. Checks are still answered."""
-        for client in self.producers:
+        for client in (*self.producers, self.administrator):
             client.order(STOP)
-        for client in self.producers:
+        for client in (*self.producers, self.administrator):
             client.wait_stopped()
 
     def end(self) -> None:

@@ -144,7 +144,30 @@ class Calm(Event, frozen=True, tag="calm"):
     check_gap_us_max: int
 
 
-History = Publish | Prepare | Decide | Check | Deliver | Acknowledge | Stand | Log | Drained | Calm
+class TopicCall(Enum):
+    """What is asked of a topic's name."""
+
+    CREATE = "create"
+    DELETE = "delete"
+    GET = "get"
+
+
+class Topic(Event, frozen=True, tag="topic"):
+    """A topic was made, deleted or looked at. `queues`: how many were asked for, or seen.
+
+    REFUSED may tell something, too. `absent`: there is no topic of this name; `differs`: there is one, with another
+    number of queues.
+    """
+
+    outcome: Outcome
+    call: TopicCall
+    name: str
+    queues: int = 0
+    absent: bool = False
+    differs: bool = False
+
+
+History = Publish | Prepare | Decide | Check | Deliver | Acknowledge | Stand | Log | Drained | Calm | Topic
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(History)

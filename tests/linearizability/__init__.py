@@ -1,0 +1,1 @@
+"""Whether what clients saw could have happened in some order of instants."""

@@ -1,0 +1,5 @@
+module example.com/tallymq/linearizability
+
+go 1.24.0
+
+require github.com/anishathalye/porcupine v1.3.1
