@@ -13,7 +13,7 @@ import ssl
 from collections.abc import Sequence
 from typing import Protocol
 
-from tallymq.raftlog.framing import Bytes, Frame
+from tallymq.raftlog.framing import KIND_MESSAGE, Bytes, Frame
 from tallymq.raftlog.links_acceptor import Acceptor
 from tallymq.raftlog.links_connection import PeerConnection
 from tallymq.raftlog.links_hello import Identity
@@ -103,13 +103,14 @@ class Links:
         if connection is not None:
             connection.close(reason)
 
-    def send(self, peer: str, shard: int, payload: Sequence[Bytes], urgent: bool) -> bool:
+    def send(self, peer: str, shard: int, payload: Sequence[Bytes], urgent: bool, kind: int = KIND_MESSAGE) -> bool:
         """Send one message; False if it was dropped: the sender must be able to live with that, and to repeat it.
 
-        Urgent messages (heartbeats, votes, answers) leave before the others and are bounded on their own.
+        Urgent messages (heartbeats, votes, answers) leave before the others, parts of snapshots after them; each of the
+        three is bounded on its own.
         """
         connection = self._connections.get(peer)
-        return connection is not None and connection.send(shard, payload, urgent)
+        return connection is not None and connection.send(shard, payload, urgent, kind)
 
     def made(self, connection: PeerConnection) -> bool:
         """Count a connection without a hello; one too many, and the oldest has to go. False: this node stops."""

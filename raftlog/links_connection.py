@@ -10,6 +10,7 @@ from tallymq.raftlog.framing import (
     KIND_HELLO,
     KIND_MESSAGE,
     KIND_PING,
+    KIND_SNAPSHOT,
     Bytes,
     Frame,
     FrameReader,
@@ -100,7 +101,7 @@ class PeerConnection(asyncio.BufferedProtocol):
             frames = self._reader.received(nbytes)
             if not self.peer and frames:
                 self._take_hello(frames.pop(0))
-            messages = [frame for frame in frames if frame.kind == KIND_MESSAGE]
+            messages = [frame for frame in frames if frame.kind in (KIND_MESSAGE, KIND_SNAPSHOT)]
             if len(messages) < len(frames) and any(frame.kind == KIND_HELLO for frame in frames):
                 raise FrameRefused("a second hello")
         except (FrameRefused, HelloRefused) as refusal:
@@ -127,9 +128,9 @@ class PeerConnection(asyncio.BufferedProtocol):
         self._writable = True
         self._flush()
 
-    def send(self, shard: int, payload: Sequence[Bytes], urgent: bool) -> bool:
+    def send(self, shard: int, payload: Sequence[Bytes], urgent: bool, kind: int = KIND_MESSAGE) -> bool:
         """Queue one message; False (and nothing happens) if the connection is not open or the queue is full."""
-        if not self.is_open or not self._queue.put(KIND_MESSAGE, shard, payload, urgent):
+        if not self.is_open or not self._queue.put(kind, shard, payload, urgent):
             return False
         self._flush_soon()
         return True
