@@ -15,9 +15,12 @@ _LOG_MARK = b"\x01"
 _APPLIED = b"\x02"
 _LOCATION = b"\x03"
 _STATE_FORMAT = b"\x04"
+_STAGE = b"\x05"
 _STATE = b"\x10"
 
 STATE_PREFIX_LENGTH = 1 + _SHARD_GENERATION.size
+INDEX_MAX = (1 << 64) - 1
+GENERATION_MAX = (1 << 32) - 1
 
 
 def log_mark_key() -> bytes:
@@ -45,6 +48,22 @@ def location_key(shard: int, index: int) -> bytes:
     return _LOCATION + _SHARD_INDEX.pack(shard, index)
 
 
+def location_range(shard: int, first: int, last: int = INDEX_MAX) -> tuple[bytes, bytes]:
+    """Return the range of location keys of a shard's entries from `first` up to `last`, both among them."""
+    end = location_key(shard, last + 1) if last < INDEX_MAX else _LOCATION + (shard + 1).to_bytes(2, "big")
+    return location_key(shard, first), end if shard < 0xFFFF or last < INDEX_MAX else _STAGE
+
+
+def location_index(key: bytes) -> int:
+    """Return the entry's index that a location key names."""
+    return int.from_bytes(key[-8:], "big")
+
+
+def stage_key(shard: int) -> bytes:
+    """Return the key of how far a snapshot of the shard has come that is not installed yet."""
+    return _STAGE + shard.to_bytes(2, "big")
+
+
 def state_key(shard: int, generation: int, key: bytes) -> bytes:
     """Return the store's key for the rules' `key` in one generation of a shard's state."""
     return _STATE + _SHARD_GENERATION.pack(shard, generation) + key
@@ -54,6 +73,11 @@ def state_range_end(shard: int, generation: int) -> bytes:
     """Return the first key after all state keys of one generation of a shard."""
     prefix = int.from_bytes(state_key(shard, generation, b""), "big") + 1
     return prefix.to_bytes(STATE_PREFIX_LENGTH, "big")
+
+
+def state_range(shard: int, first: int, last: int) -> tuple[bytes, bytes]:
+    """Return the range of all state keys of a shard's generations from `first` up to `last`, both among them."""
+    return state_key(shard, first, b""), state_range_end(shard, last)
 
 
 def encode_applied(index: int, stamped_ms: int = 0) -> bytes:

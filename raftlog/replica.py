@@ -86,7 +86,12 @@ class ShardView:
 
     def __init__(self, overlay: Overlay, shard: int, generation: int) -> None:
         self._overlay = overlay
+        self._shard = shard
         self._prefix = state_key(shard, generation, b"")
+
+    def switch(self, generation: int) -> None:
+        """Show another generation from now on, also to whoever holds this view already."""
+        self._prefix = state_key(self._shard, generation, b"")
 
     def get(self, key: bytes) -> bytes | None:
         """Return the value of `key`, or None."""
@@ -117,16 +122,29 @@ class Replica:
         pending_bytes_max: int = PENDING_BYTES_MAX,
     ) -> None:
         self.shard = shard
-        self._generation = generation
+        self.generation = generation
+        self._store = store
         self._log = log
         self._on_notices = on_notices
         self._pending_bytes_max = pending_bytes_max
         self._overlay = Overlay(store)
-        self._applied_key = applied_key(shard, generation)
         self.view = ShardView(self._overlay, shard, generation)
-        applied = store.get(self._applied_key)
+        self.applied_index = self.stamped_ms = 0
+        self._restore()
+
+    def _restore(self) -> None:
+        self._applied_key = applied_key(self.shard, self.generation)
+        applied = self._store.get(self._applied_key)
         self.applied_index = decode_applied(applied)
-        self.stamped_ms = decode_stamped(applied)
+        self.stamped_ms = max(self.stamped_ms, decode_stamped(applied))
+
+    def switch(self, generation: int) -> None:
+        """Go on from another generation, which a snapshot brought and the log's base names; nothing may be pending."""
+        if len(self._overlay):
+            raise ValueError(f"effects of shard {self.shard} are not in the store yet")
+        self.generation = generation
+        self._restore()
+        self.view.switch(generation)
 
     def apply(self, index: int, term: int, payload: Payload) -> tuple[Result, ...]:
         """Apply the next entry; return one result for each of its commands. Whatever it raises stops the shard.
@@ -153,9 +171,9 @@ class Replica:
         notices: list[Effect] = []
         for effect in effects:
             if isinstance(effect, Put):
-                pairs.append((state_key(self.shard, self._generation, effect.key), effect.value))
+                pairs.append((state_key(self.shard, self.generation, effect.key), effect.value))
             elif isinstance(effect, Delete):
-                pairs.append((state_key(self.shard, self._generation, effect.key), None))
+                pairs.append((state_key(self.shard, self.generation, effect.key), None))
             else:
                 notices.append(effect)
         pairs.append(self._log.location_pair(self.shard, index))

@@ -71,7 +71,7 @@ def _fill(header: snapshot_pb2.SnapshotFrame, message: SnapshotMessage) -> list[
     match message:
         case Offer():
             header.offer.index, header.offer.base_term = message.index, message.base_term
-            header.offer.configuration = message.configuration
+            header.offer.configuration, header.offer.stamped_ms = message.configuration, message.stamped_ms
         case Want():
             header.want.bodies_after, header.want.pairs_after = message.bodies_after, message.pairs_after
             header.want.SetInParent()
@@ -191,7 +191,8 @@ def _offer(attempt: int, offer: snapshot_pb2.Offer, term: int) -> Offer:
         raise DecodeError("a snapshot of a later term than its sender's, or of no attempt")
     if len(offer.configuration) > CONFIGURATION_BYTES_MAX:
         raise DecodeError(f"a configuration of {len(offer.configuration)} bytes")
-    return Offer(attempt, offer.index, offer.base_term, offer.configuration)
+    _check_numbers(offer.stamped_ms)
+    return Offer(attempt, offer.index, offer.base_term, offer.configuration, offer.stamped_ms)
 
 
 def _ending(attempt: int, ending: snapshot_pb2.Ending) -> Ending:

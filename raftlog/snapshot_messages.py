@@ -6,12 +6,16 @@ from tallymq.raftlog.messages import Struct
 
 
 class Offer(Struct, frozen=True):
-    """Leader to follower: the state after entry `index` of term `base_term` can be had."""
+    """Leader to follower: the state after entry `index` of term `base_term` can be had.
+
+    `stamped_ms` is the newest time stamped up to it; `configuration` the shard's members then, opaque here.
+    """
 
     attempt: int
     index: int
     base_term: int
     configuration: bytes = b""
+    stamped_ms: int = 0
 
 
 class Want(Struct, frozen=True):

@@ -10,6 +10,19 @@ Pair = tuple[bytes, bytes | None]
 """A key and its new value; None deletes the key."""
 
 
+class StoreReader(Protocol):
+    """The store as it was when the reader was made, whatever is written since."""
+
+    def get(self, key: bytes) -> bytes | None:
+        """Return the value of `key`, or None."""
+
+    def range(self, start: bytes, end: bytes, limit: int) -> list[tuple[bytes, bytes]]:
+        """Return at most `limit` pairs with start <= key < end, by ascending key."""
+
+    def close(self) -> None:
+        """Let the store forget what was written over since; idempotent."""
+
+
 class Store(Protocol):
     """Sorted pairs of bytes.
 
@@ -24,6 +37,12 @@ class Store(Protocol):
 
     def write(self, pairs: Iterable[Pair]) -> bool:
         """Write all pairs as one batch, later ones win. False: the store is stalled, nothing was written, try again."""
+
+    def delete_range(self, start: bytes, end: bytes) -> bool:
+        """Delete all keys with start <= key < end as one batch. False as for `write`."""
+
+    def snapshot(self) -> StoreReader:
+        """Return a reader of the store as it is now; whoever asks for it closes it."""
 
     def flush(self) -> None:
         """Block until everything written before the call is on stable storage; called from a thread."""
@@ -59,6 +78,14 @@ class MemoryStore:
                     insort(self._keys, key)
                 self._values[key] = value
         return True
+
+    def delete_range(self, start: bytes, end: bytes) -> bool:
+        """Delete one by one, in one batch."""
+        return self.write([(key, None) for key, _ in self.range(start, end, len(self._keys))])
+
+    def snapshot(self) -> StoreReader:
+        """Copy everything."""
+        return MemoryStore(self.pairs())
 
     def _delete(self, key: bytes) -> None:
         if self._values.pop(key, None) is not None:

@@ -26,7 +26,7 @@ from tallymq.raftlog.snapshot_messages import (
 )
 
 MESSAGES: tuple[SnapshotMessage, ...] = (
-    Offer(1, 900, 4, b"configuration"),
+    Offer(1, 900, 4, b"configuration", 1_700_000_000_000),
     Want(1),
     Want(3, 77, b"key"),
     Pieces(1, 1, bodies=(BodyPiece(5, 2, 10, 300, 0, b"x" * 100), BodyPiece(6, 2, 0, 3, 0, b"abc", 99))),
