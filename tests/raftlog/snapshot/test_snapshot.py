@@ -197,9 +197,15 @@ class Fuse:
             raise CrashError
 
 
+def disarm(pair: Pair2) -> None:
+    pair.before_send = pair.after_send = lambda source: None
+    for node in pair.nodes.values():
+        node.disk.before = node.disk.after = node.store.before = node.store.after = lambda what: None
+
+
 def revive(pair: Pair2, victim: str, *, power: bool) -> Node:
     """Open what a crash left; the leader is told whom to send to, as its consensus would tell it."""
-    pair.before_send = pair.after_send = lambda source: None
+    disarm(pair)
     node = pair.crash(victim, power=power)
     pair.a.place.done.clear()
     pair.a.snapshots.behind("b")
@@ -257,6 +263,7 @@ def test_however_often_either_end_or_the_link_fails_the_follower_gets_there(seed
         Fuse(pair, what, chance.choice(("before", "after")), chance.randint(1, 80))
         try:
             pair.run(lambda: is_done(pair))
+            disarm(pair)
         except CrashError:
             revive(pair, what, power=chance.random() < 0.5)
             assert everything_of(pair.b) in (old, new)
@@ -265,9 +272,6 @@ def test_however_often_either_end_or_the_link_fails_the_follower_gets_there(seed
             pair.a.flush()
             pair.a.place.done.clear()
             pair.a.snapshots.behind("b")
-    pair.before_send = pair.after_send = pair.a.disk.before = pair.a.store.before = lambda what: None
-    for node in pair.nodes.values():
-        node.disk.before = node.disk.after = node.store.before = node.store.after = lambda what: None
     pair.run(lambda: pair.a.snapshots.sender.floor() == 0 and not pair.b.surplus())
     pair.a.place.done.clear()
     pair.a.snapshots.behind("b")
