@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ctallymq/proto/snapshot.proto\x12\x13tallymq.snapshot.v1\"\xb8\x04\n\rSnapshotFrame\x12\x16\n\x0e\x66ormat_version\x18\x01 \x01(\r\x12\r\n\x05shard\x18\x02 \x01(\r\x12\x13\n\x0b\x66rom_member\x18\x03 \x01(\t\x12\x11\n\tto_member\x18\x04 \x01(\t\x12\x0c\n\x04term\x18\x05 \x01(\x04\x12\x0f\n\x07\x61ttempt\x18\x06 \x01(\x04\x12+\n\x05offer\x18\x07 \x01(\x0b\x32\x1a.tallymq.snapshot.v1.OfferH\x00\x12)\n\x04want\x18\x08 \x01(\x0b\x32\x19.tallymq.snapshot.v1.WantH\x00\x12-\n\x06pieces\x18\t \x01(\x0b\x32\x1b.tallymq.snapshot.v1.PiecesH\x00\x12-\n\x06\x65nding\x18\n \x01(\x0b\x32\x1b.tallymq.snapshot.v1.EndingH\x00\x12\'\n\x03\x61\x63k\x18\x0b \x01(\x0b\x32\x18.tallymq.snapshot.v1.AckH\x00\x12\x33\n\tinstalled\x18\x0c \x01(\x0b\x32\x1e.tallymq.snapshot.v1.InstalledH\x00\x12/\n\x07refused\x18\r \x01(\x0b\x32\x1c.tallymq.snapshot.v1.RefusedH\x00\x12\x36\n\x0b\x62ody_wanted\x18\x0e \x01(\x0b\x32\x1f.tallymq.snapshot.v1.BodyWantedH\x00\x12\x34\n\nbody_found\x18\x0f \x01(\x0b\x32\x1e.tallymq.snapshot.v1.BodyFoundH\x00\x42\x06\n\x04kind\"T\n\x05Offer\x12\r\n\x05index\x18\x01 \x01(\x04\x12\x11\n\tbase_term\x18\x02 \x01(\x04\x12\x15\n\rconfiguration\x18\x03 \x01(\x0c\x12\x12\n\nstamped_ms\x18\x04 \x01(\x03\"1\n\x04Want\x12\x14\n\x0c\x62odies_after\x18\x01 \x01(\x04\x12\x13\n\x0bpairs_after\x18\x02 \x01(\x0c\"t\n\x06Pieces\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12.\n\x06\x62odies\x18\x02 \x03(\x0b\x32\x1e.tallymq.snapshot.v1.BodyPiece\x12\x13\n\x0bkey_lengths\x18\x03 \x03(\r\x12\x15\n\rvalue_lengths\x18\x04 \x03(\r\"\x8e\x01\n\tBodyPiece\x12\r\n\x05index\x18\x01 \x01(\x04\x12\x0c\n\x04term\x18\x02 \x01(\x04\x12\r\n\x05start\x18\x03 \x01(\r\x12\x14\n\x0ctotal_length\x18\x04 \x01(\r\x12\x0e\n\x06offset\x18\x05 \x01(\r\x12\x0e\n\x06length\x18\x06 \x01(\r\x12\x0e\n\x06\x63rc32c\x18\x07 \x01(\x07\x12\x0f\n\x07\x64\x61maged\x18\x08 \x01(\x08\"7\n\x06\x45nding\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\r\n\x05pairs\x18\x02 \x01(\x04\x12\x0e\n\x06\x64igest\x18\x03 \x01(\x0c\"\x15\n\x03\x41\x63k\x12\x0e\n\x06number\x18\x01 \x01(\x04\"\x1a\n\tInstalled\x12\r\n\x05index\x18\x01 \x01(\x04\"\t\n\x07Refused\"/\n\nBodyWanted\x12\r\n\x05index\x18\x01 \x01(\x04\x12\x12\n\nentry_term\x18\x02 \x01(\x04\"L\n\tBodyFound\x12\r\n\x05index\x18\x01 \x01(\x04\x12\x12\n\nentry_term\x18\x02 \x01(\x04\x12\r\n\x05start\x18\x03 \x01(\r\x12\r\n\x05\x66ound\x18\x04 \x01(\x08\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ctallymq/proto/snapshot.proto\x12\x13tallymq.snapshot.v1\"\xb8\x04\n\rSnapshotFrame\x12\x16\n\x0e\x66ormat_version\x18\x01 \x01(\r\x12\r\n\x05shard\x18\x02 \x01(\r\x12\x13\n\x0b\x66rom_member\x18\x03 \x01(\t\x12\x11\n\tto_member\x18\x04 \x01(\t\x12\x0c\n\x04term\x18\x05 \x01(\x04\x12\x0f\n\x07\x61ttempt\x18\x06 \x01(\x04\x12+\n\x05offer\x18\x07 \x01(\x0b\x32\x1a.tallymq.snapshot.v1.OfferH\x00\x12)\n\x04want\x18\x08 \x01(\x0b\x32\x19.tallymq.snapshot.v1.WantH\x00\x12-\n\x06pieces\x18\t \x01(\x0b\x32\x1b.tallymq.snapshot.v1.PiecesH\x00\x12-\n\x06\x65nding\x18\n \x01(\x0b\x32\x1b.tallymq.snapshot.v1.EndingH\x00\x12\'\n\x03\x61\x63k\x18\x0b \x01(\x0b\x32\x18.tallymq.snapshot.v1.AckH\x00\x12\x33\n\tinstalled\x18\x0c \x01(\x0b\x32\x1e.tallymq.snapshot.v1.InstalledH\x00\x12/\n\x07refused\x18\r \x01(\x0b\x32\x1c.tallymq.snapshot.v1.RefusedH\x00\x12\x36\n\x0b\x62ody_wanted\x18\x0e \x01(\x0b\x32\x1f.tallymq.snapshot.v1.BodyWantedH\x00\x12\x34\n\nbody_found\x18\x0f \x01(\x0b\x32\x1e.tallymq.snapshot.v1.BodyFoundH\x00\x42\x06\n\x04kind\"j\n\x05Offer\x12\r\n\x05index\x18\x01 \x01(\x04\x12\x11\n\tbase_term\x18\x02 \x01(\x04\x12\x15\n\rconfiguration\x18\x03 \x01(\x0c\x12\x12\n\nstamped_ms\x18\x04 \x01(\x03\x12\x14\n\x0cstate_format\x18\x05 \x01(\r\"1\n\x04Want\x12\x14\n\x0c\x62odies_after\x18\x01 \x01(\x04\x12\x13\n\x0bpairs_after\x18\x02 \x01(\x0c\"t\n\x06Pieces\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12.\n\x06\x62odies\x18\x02 \x03(\x0b\x32\x1e.tallymq.snapshot.v1.BodyPiece\x12\x13\n\x0bkey_lengths\x18\x03 \x03(\r\x12\x15\n\rvalue_lengths\x18\x04 \x03(\r\"\x8e\x01\n\tBodyPiece\x12\r\n\x05index\x18\x01 \x01(\x04\x12\x0c\n\x04term\x18\x02 \x01(\x04\x12\r\n\x05start\x18\x03 \x01(\r\x12\x14\n\x0ctotal_length\x18\x04 \x01(\r\x12\x0e\n\x06offset\x18\x05 \x01(\r\x12\x0e\n\x06length\x18\x06 \x01(\r\x12\x0e\n\x06\x63rc32c\x18\x07 \x01(\x07\x12\x0f\n\x07\x64\x61maged\x18\x08 \x01(\x08\"7\n\x06\x45nding\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\r\n\x05pairs\x18\x02 \x01(\x04\x12\x0e\n\x06\x64igest\x18\x03 \x01(\x0c\"\x15\n\x03\x41\x63k\x12\x0e\n\x06number\x18\x01 \x01(\x04\"\x1a\n\tInstalled\x12\r\n\x05index\x18\x01 \x01(\x04\"\t\n\x07Refused\"/\n\nBodyWanted\x12\r\n\x05index\x18\x01 \x01(\x04\x12\x12\n\nentry_term\x18\x02 \x01(\x04\"L\n\tBodyFound\x12\r\n\x05index\x18\x01 \x01(\x04\x12\x12\n\nentry_term\x18\x02 \x01(\x04\x12\r\n\x05start\x18\x03 \x01(\r\x12\r\n\x05\x66ound\x18\x04 \x01(\x08\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,23 +34,23 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SNAPSHOTFRAME']._serialized_start=54
   _globals['_SNAPSHOTFRAME']._serialized_end=622
   _globals['_OFFER']._serialized_start=624
-  _globals['_OFFER']._serialized_end=708
-  _globals['_WANT']._serialized_start=710
-  _globals['_WANT']._serialized_end=759
-  _globals['_PIECES']._serialized_start=761
-  _globals['_PIECES']._serialized_end=877
-  _globals['_BODYPIECE']._serialized_start=880
-  _globals['_BODYPIECE']._serialized_end=1022
-  _globals['_ENDING']._serialized_start=1024
-  _globals['_ENDING']._serialized_end=1079
-  _globals['_ACK']._serialized_start=1081
-  _globals['_ACK']._serialized_end=1102
-  _globals['_INSTALLED']._serialized_start=1104
-  _globals['_INSTALLED']._serialized_end=1130
-  _globals['_REFUSED']._serialized_start=1132
-  _globals['_REFUSED']._serialized_end=1141
-  _globals['_BODYWANTED']._serialized_start=1143
-  _globals['_BODYWANTED']._serialized_end=1190
-  _globals['_BODYFOUND']._serialized_start=1192
-  _globals['_BODYFOUND']._serialized_end=1268
+  _globals['_OFFER']._serialized_end=730
+  _globals['_WANT']._serialized_start=732
+  _globals['_WANT']._serialized_end=781
+  _globals['_PIECES']._serialized_start=783
+  _globals['_PIECES']._serialized_end=899
+  _globals['_BODYPIECE']._serialized_start=902
+  _globals['_BODYPIECE']._serialized_end=1044
+  _globals['_ENDING']._serialized_start=1046
+  _globals['_ENDING']._serialized_end=1101
+  _globals['_ACK']._serialized_start=1103
+  _globals['_ACK']._serialized_end=1124
+  _globals['_INSTALLED']._serialized_start=1126
+  _globals['_INSTALLED']._serialized_end=1152
+  _globals['_REFUSED']._serialized_start=1154
+  _globals['_REFUSED']._serialized_end=1163
+  _globals['_BODYWANTED']._serialized_start=1165
+  _globals['_BODYWANTED']._serialized_end=1212
+  _globals['_BODYFOUND']._serialized_start=1214
+  _globals['_BODYFOUND']._serialized_end=1290
 # @@protoc_insertion_point(module_scope)

@@ -41,16 +41,18 @@ class SnapshotFrame(_message.Message):
     def __init__(self, format_version: _Optional[int] = ..., shard: _Optional[int] = ..., from_member: _Optional[str] = ..., to_member: _Optional[str] = ..., term: _Optional[int] = ..., attempt: _Optional[int] = ..., offer: _Optional[_Union[Offer, _Mapping]] = ..., want: _Optional[_Union[Want, _Mapping]] = ..., pieces: _Optional[_Union[Pieces, _Mapping]] = ..., ending: _Optional[_Union[Ending, _Mapping]] = ..., ack: _Optional[_Union[Ack, _Mapping]] = ..., installed: _Optional[_Union[Installed, _Mapping]] = ..., refused: _Optional[_Union[Refused, _Mapping]] = ..., body_wanted: _Optional[_Union[BodyWanted, _Mapping]] = ..., body_found: _Optional[_Union[BodyFound, _Mapping]] = ...) -> None: ...
 
 class Offer(_message.Message):
-    __slots__ = ("index", "base_term", "configuration", "stamped_ms")
+    __slots__ = ("index", "base_term", "configuration", "stamped_ms", "state_format")
     INDEX_FIELD_NUMBER: _ClassVar[int]
     BASE_TERM_FIELD_NUMBER: _ClassVar[int]
     CONFIGURATION_FIELD_NUMBER: _ClassVar[int]
     STAMPED_MS_FIELD_NUMBER: _ClassVar[int]
+    STATE_FORMAT_FIELD_NUMBER: _ClassVar[int]
     index: int
     base_term: int
     configuration: bytes
     stamped_ms: int
-    def __init__(self, index: _Optional[int] = ..., base_term: _Optional[int] = ..., configuration: _Optional[bytes] = ..., stamped_ms: _Optional[int] = ...) -> None: ...
+    state_format: int
+    def __init__(self, index: _Optional[int] = ..., base_term: _Optional[int] = ..., configuration: _Optional[bytes] = ..., stamped_ms: _Optional[int] = ..., state_format: _Optional[int] = ...) -> None: ...
 
 class Want(_message.Message):
     __slots__ = ("bodies_after", "pairs_after")

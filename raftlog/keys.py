@@ -54,11 +54,6 @@ def location_range(shard: int, first: int, last: int = INDEX_MAX) -> tuple[bytes
     return location_key(shard, first), end if shard < 0xFFFF or last < INDEX_MAX else _STAGE
 
 
-def location_index(key: bytes) -> int:
-    """Return the entry's index that a location key names."""
-    return int.from_bytes(key[-8:], "big")
-
-
 def stage_key(shard: int) -> bytes:
     """Return the key of how far a snapshot of the shard has come that is not installed yet."""
     return _STAGE + shard.to_bytes(2, "big")

@@ -72,6 +72,7 @@ def _fill(header: snapshot_pb2.SnapshotFrame, message: SnapshotMessage) -> list[
         case Offer():
             header.offer.index, header.offer.base_term = message.index, message.base_term
             header.offer.configuration, header.offer.stamped_ms = message.configuration, message.stamped_ms
+            header.offer.state_format = message.state_format
         case Want():
             header.want.bodies_after, header.want.pairs_after = message.bodies_after, message.pairs_after
             header.want.SetInParent()
@@ -192,7 +193,7 @@ def _offer(attempt: int, offer: snapshot_pb2.Offer, term: int) -> Offer:
     if len(offer.configuration) > CONFIGURATION_BYTES_MAX:
         raise DecodeError(f"a configuration of {len(offer.configuration)} bytes")
     _check_numbers(offer.stamped_ms)
-    return Offer(attempt, offer.index, offer.base_term, offer.configuration, offer.stamped_ms)
+    return Offer(attempt, offer.index, offer.base_term, offer.configuration, offer.stamped_ms, offer.state_format)
 
 
 def _ending(attempt: int, ending: snapshot_pb2.Ending) -> Ending:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from tallymq.raftlog.messages import Struct
+from tallymq.raftlog.state_format import STATE_FORMAT
 
 
 class Offer(Struct, frozen=True):
     """Leader to follower: the state after entry `index` of term `base_term` can be had.
 
-    `stamped_ms` is the newest time stamped up to it; `configuration` the shard's members then, opaque here.
+    `stamped_ms` is the newest time stamped up to it; `configuration` the shard's members then, opaque here;
+    `state_format` what the state holds (`state_format.STATE_FORMAT`).
     """
 
     attempt: int
@@ -16,6 +18,7 @@ class Offer(Struct, frozen=True):
     base_term: int
     configuration: bytes = b""
     stamped_ms: int = 0
+    state_format: int = STATE_FORMAT
 
 
 class Want(Struct, frozen=True):

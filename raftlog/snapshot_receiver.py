@@ -34,6 +34,7 @@ from tallymq.raftlog.snapshot_messages import (
 from tallymq.raftlog.snapshot_settings import Parts, SnapshotSettings
 from tallymq.raftlog.snapshot_source import PAIRS_MAX, PAIRS_READ, Digest, SnapshotView
 from tallymq.raftlog.snapshot_stage import Stage, encode_stage, load_stage, sweep
+from tallymq.raftlog.state_format import STATE_FORMAT
 from tallymq.raftlog.store import Pair
 
 NEVER_MS = 1 << 62
@@ -118,6 +119,9 @@ class Receiver:
         self._from = (peer, term, offer.attempt)
         if self.phase in (Phase.CHECKING, Phase.FLUSHING):
             # Nearly there. Whoever leads now hears of it.
+            return
+        if offer.state_format != STATE_FORMAT:
+            self._say(Refused(offer.attempt))
             return
         if offer.index <= parts.replica.applied_index:
             self._drop_stage()
@@ -352,13 +356,12 @@ class Receiver:
         """Everything is on the disk: append the base that makes it the state."""
         parts, stage = self._parts, self.stage
         assert stage is not None
-        if parts.replica.applied_index >= stage.index:
+        if self._is_overtaken():
             self._drop_stage()
             self._say(Installed(self._from[2], parts.replica.applied_index))
             return
-        if not parts.replica.flush_writes():
+        if not parts.replica.flush_writes() or not parts.place.may_restore(stage.index):
             return
-        parts.place.suspend()
         self._round = parts.log.round_open
         parts.log.append_base(parts.shard, Base(stage.index, stage.term, stage.generation, stage.configuration))
         self.phase = Phase.SWITCHING
@@ -368,7 +371,6 @@ class Receiver:
         parts, stage = self._parts, self.stage
         assert stage is not None
         parts.replica.switch(stage.generation)
-        parts.rebase()
         self.phase, self.stage, self._swept = Phase.IDLE, None, False
         self._reset()
         self.installed_count += 1

@@ -155,7 +155,7 @@ class Sender:
             return
         peer = self._behind.popleft()
         reader = parts.store.snapshot()
-        source = Source(reader, parts.log, parts.shard, parts.replica.generation, parts.needed_bodies)
+        source = Source(reader, parts.log, parts.shard, parts.replica.generation)
         base_term = parts.log.term_at(parts.shard, source.index)
         if source.index == 0 or base_term is None:
             source.close()

@@ -11,7 +11,6 @@ from tallymq.raftlog.log import NodeLog
 from tallymq.raftlog.replica import Replica
 from tallymq.raftlog.snapshot_messages import Envelope
 from tallymq.raftlog.store import Store
-from tallymq.txn.types import View
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,8 +50,8 @@ class Place(Protocol):
     def heard_leader(self, peer: str, term: int) -> bool:
         """Follow the leader of `term`, which is heard of; False: this node knows a later term."""
 
-    def suspend(self) -> None:
-        """Do nothing, take nothing, until `restored`: the log's base is on its way to the disk."""
+    def may_restore(self, index: int) -> bool:
+        """Whether the base of a snapshot may be appended in this turn; nothing is taken or applied until `restored`."""
 
     def restored(self, applied_index: int) -> None:
         """Go on from a base that is durable, with the state at it."""
@@ -71,17 +70,12 @@ class Flushes(Protocol):
         """Whether that flush is over, and all that was written before it on stable storage."""
 
 
-NeededBodies = Callable[[View, int, int], list[int]]
-"""(view of the state, after index, limit): the entries whose bodies the state refers to, ascending."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
     """One shard of a node, as its snapshots see it.
 
     `send(peer, envelope, urgent)` is False where nothing was sent. `configuration(index)` gives the shard's members as
-    of an applied entry, encoded. `rebase` makes the journal look at the log's base again. `installed()` is called once
-    the state is another one.
+    of an applied entry, encoded. `installed()` is called once the state is another one.
     """
 
     shard: int
@@ -91,12 +85,10 @@ class Parts:
     replica: Replica
     place: Place
     flushes: Flushes
-    rebase: Callable[[], None]
     configuration: Callable[[int], bytes]
     send: Callable[[str, Envelope, bool], bool]
     now_ms: Callable[[], int]
     installed: Callable[[], None]
-    needed_bodies: NeededBodies | None = None
 
 
 class Rate:

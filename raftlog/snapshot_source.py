@@ -15,9 +15,7 @@ from tallymq.raftlog.keys import (
     applied_key,
     decode_applied,
     decode_stamped,
-    location_index,
     location_key,
-    location_range,
     state_key,
     state_range_end,
 )
@@ -25,8 +23,8 @@ from tallymq.raftlog.locations import decode_location
 from tallymq.raftlog.log import NodeLog
 from tallymq.raftlog.log_bodies import BodyReader
 from tallymq.raftlog.snapshot_messages import BodyPiece
-from tallymq.raftlog.snapshot_settings import NeededBodies
 from tallymq.raftlog.store import StoreReader
+from tallymq.txn.queries import needed_bodies
 
 PAIRS_READ = 32
 """At once: few, so that one read of large values stays small."""
@@ -84,9 +82,7 @@ class SnapshotView:
 class Source:
     """One snapshot being read. `index` is the entry after which the state is as it is sent."""
 
-    def __init__(
-        self, reader: StoreReader, log: NodeLog, shard: int, generation: int, needed_bodies: NeededBodies | None
-    ) -> None:
+    def __init__(self, reader: StoreReader, log: NodeLog, shard: int, generation: int) -> None:
         applied = reader.get(applied_key(shard, generation))
         self.index = decode_applied(applied)
         self.stamped_ms = decode_stamped(applied)
@@ -95,7 +91,6 @@ class Source:
         self._reader = reader
         self._log = log
         self._shard = shard
-        self._needed = needed_bodies
         self._view = SnapshotView(reader, shard, generation)
         self.seek(0, b"")
 
@@ -159,18 +154,11 @@ class Source:
         if value is None:
             raise BodyDamaged(f"the store does not know where entry {self._body_index} of shard {self._shard} is")
         location = decode_location(value)
-        if location.length == 0:
-            return None
         self._body = self._log.open_body(self._shard, self._body_index, location)
         return self._body
 
     def _next_indexes(self) -> list[int]:
-        if self._needed is not None:
-            found = self._needed(self._view, self._bodies_after, INDEXES_READ)
-        else:
-            keys = self._reader.range(*location_range(self._shard, self._bodies_after + 1, self.index), INDEXES_READ)
-            found = [location_index(key) for key, _ in keys]
-        return [index for index in found if index <= self.index]
+        return needed_bodies(self._view, self._bodies_after, INDEXES_READ)
 
     # Pairs
 

@@ -67,7 +67,6 @@ class Place:
     def __init__(self, *, is_leader: bool) -> None:
         self.is_leader = is_leader
         self.term = TERM
-        self.suspended = False
         self.done: list[tuple[str, int]] = []
         self.restored_to: list[int] = []
         self.heard: list[tuple[str, int]] = []
@@ -79,11 +78,10 @@ class Place:
         self.heard.append((peer, term))
         return True
 
-    def suspend(self) -> None:
-        self.suspended = True
+    def may_restore(self, index: int) -> bool:
+        return not self.is_leader
 
     def restored(self, applied_index: int) -> None:
-        self.suspended = False
         self.restored_to.append(applied_index)
 
     def snapshot_done(self, peer: str, index: int) -> None:
@@ -121,7 +119,7 @@ class Node:
         generation = self.log.shard_state(SHARD).generation
         self.replica = Replica(SHARD, store, self.log, generation=generation)
         self.place = Place(is_leader=is_leader)
-        self.rebased = self.installed = 0
+        self.installed = 0
         parts = Parts(
             shard=SHARD,
             member=name,
@@ -130,16 +128,12 @@ class Node:
             replica=self.replica,
             place=self.place,
             flushes=Flushes(self),
-            rebase=self._rebase,
             configuration=lambda index: b"members at %d" % index,
             send=self._send,
             now_ms=lambda: pair.now_ms,
             installed=self._installed,
         )
         self.snapshots = Snapshots(parts, pair.settings, Rate(pair.settings.bytes_per_s, pair.now_ms), Slots(2))
-
-    def _rebase(self) -> None:
-        self.rebased += 1
 
     def _installed(self) -> None:
         self.installed += 1
