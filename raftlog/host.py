@@ -15,11 +15,12 @@ from typing import Protocol
 
 from tallymq.raftlog.codec import DecodeError, decode_message, encode_message
 from tallymq.raftlog.errors import DiskFull, RaftLogError, ShardStopped
-from tallymq.raftlog.framing import Frame
+from tallymq.raftlog.framing import KIND_SNAPSHOT, Frame
 from tallymq.raftlog.host_opening import Opened, close, open_node
 from tallymq.raftlog.host_rounds import Rounds
 from tallymq.raftlog.host_shard import ShardHandle
 from tallymq.raftlog.host_shards import make_shard, now_ms
+from tallymq.raftlog.host_snapshots import HostSnapshots
 from tallymq.raftlog.host_upkeep import Upkeep
 from tallymq.raftlog.host_worker import Worker
 from tallymq.raftlog.links import Links
@@ -79,6 +80,7 @@ class Host:
             self._space,
             self.fail,
         )
+        self.snapshots = HostSnapshots(settings, opened, made, self._links, self._upkeep, self)
         self._rounds = Rounds(
             opened.log,
             self._syncer,
@@ -87,7 +89,7 @@ class Host:
             now_ms=now_ms,
             tick_grid_ms=settings.heartbeat_ms // 5,
             seal_idle_ms=settings.seal_idle_ms,
-            after_round=self._upkeep.maybe_poke,
+            after_round=self._after_round,
             on_full=partial(self._space, 0),
             on_failed=self.fail,
         )
@@ -113,6 +115,7 @@ class Host:
             raise
         host._upkeep_task = asyncio.create_task(host._upkeep.run())
         host._rounds.wake()
+        host.snapshots.start()
         return host
 
     # What service asks
@@ -164,6 +167,10 @@ class Host:
         carries_entries = isinstance(message, AppendEntries) and bool(message.entries)
         self._links.send(peer, shard, encode_message(shard, message), urgent=not carries_entries)
 
+    def behind(self, shard: int, peer: str) -> None:
+        """A follower of this leader needs a snapshot."""
+        self.snapshots.behind(shard, peer)
+
     def notices(self, shard: int, effects: Sequence[Effect]) -> None:
         """Pass on what an applied entry brought about."""
         try:
@@ -184,6 +191,7 @@ class Host:
         """A peer can be reached."""
         for member in self._members.values():
             member.connected(peer)
+        self.snapshots.connected(peer)
         self.wake()
 
     def peer_disconnected(self, peer: str) -> None:
@@ -196,6 +204,9 @@ class Host:
         """Messages came: each to its shard."""
         for frame in frames:
             try:
+                if frame.kind == KIND_SNAPSHOT:
+                    self.snapshots.received(peer, frame)
+                    continue
                 shard, message = decode_message(frame.payload)
                 if shard != frame.shard or shard not in self._members:
                     raise DecodeError(f"a message for shard {shard} in a frame for shard {frame.shard}")
@@ -212,6 +223,10 @@ class Host:
 
     # Inside
 
+    def _after_round(self) -> None:
+        self.snapshots.synced()
+        self._upkeep.maybe_poke()
+
     def _space(self, free_bytes: int) -> None:
         was_full = self._full is not None
         if free_bytes >= self._settings.free_bytes_min and free_bytes > 0:
@@ -226,6 +241,7 @@ class Host:
     def _shut(self, refusal: ShardStopped) -> None:
         self._failure = refusal
         self._rounds.stop()
+        self.snapshots.stop()
         self._links.abort()
         for shard in self.shards.values():
             shard.abandon(str(refusal))

@@ -47,6 +47,9 @@ class ShardHost(Protocol):
     def role(self, shard: int, is_leader: bool) -> None:
         """Leadership began or ended."""
 
+    def behind(self, shard: int, peer: str) -> None:
+        """A follower needs a snapshot."""
+
 
 @dataclass(frozen=True, slots=True)
 class Shard:
@@ -69,7 +72,8 @@ def wall_ms() -> int:
 
 def make_shard(number: int, settings: HostSettings, opened: Opened, host: ShardHost) -> Shard:
     """Make the shard as its log and its applied state left it."""
-    replica = Replica(number, opened.store, opened.log, partial(host.notices, number))
+    generation = opened.log.shard_state(number).generation
+    replica = Replica(number, opened.store, opened.log, partial(host.notices, number), generation=generation)
     stamps = Stamps(wall_ms, now_ms)
 
     def lead_or_follow(is_leader: bool) -> None:
@@ -97,6 +101,7 @@ def make_shard(number: int, settings: HostSettings, opened: Opened, host: ShardH
         may_apply=replica.may_apply,
         may_append=lambda: opened.log.tail_bytes < tail_bytes_max,
         clock_ms=wall_ms,
+        on_behind=partial(host.behind, number),
     )
     proposals: Proposals[Caller] = Proposals(settings.entry_bytes_max, settings.queue_bytes_max)
     handle = ShardHandle(host, consensus, replica, opened.log, stamps, proposals)

@@ -48,6 +48,7 @@ class Upkeep:
         self._flushed_at = asyncio.get_running_loop().time()
         self._flushed_applied = self._applied()
         self._store_full = False
+        self._begun = self._requested = self._completed = 0
         self.flushes = 0
 
     def maybe_poke(self) -> None:
@@ -55,16 +56,26 @@ class Upkeep:
         if self._is_much_logged():
             self._wanted.set()
 
+    def request(self) -> int:
+        """Ask for a flush that begins after this call; returns the ticket to ask `done` with."""
+        self._requested = self._begun + 1
+        self._wanted.set()
+        return self._requested
+
+    def done(self, ticket: int) -> bool:
+        """Whether the flush that was asked for is over."""
+        return self._completed >= ticket
+
     async def run(self) -> None:
         """Look once a second, and at once when poked; ends by being cancelled."""
         try:
             while True:
+                self._wanted.clear()
                 free_bytes = await self._worker.call(self._disk.free_bytes)
                 self._on_space(0 if self._store_full else free_bytes)
                 self._retry_writes()
                 if self._is_due():
                     await self._try_flush()
-                self._wanted.clear()
                 try:
                     async with asyncio.timeout(LOOK_S):
                         await self._wanted.wait()
@@ -92,8 +103,11 @@ class Upkeep:
         applied = self._applied()
         if not self._store.write(self._log.flush_mark(applied)):
             return
+        self._begun += 1
+        begun = self._begun
         await self._worker.call(self._store.flush)
         self._log.flushes.completed()
+        self._completed = begun
         self._store_full = False
         self._flushed_at = asyncio.get_running_loop().time()
         self._flushed_applied = applied
@@ -110,7 +124,7 @@ class Upkeep:
         return flushes.bytes_since >= settings.flush_log_bytes or flushes.entries_since >= settings.flush_log_entries
 
     def _is_due(self) -> bool:
-        if self._is_much_logged():
+        if self._is_much_logged() or self._completed < self._requested:
             return True
         waited_ms = (asyncio.get_running_loop().time() - self._flushed_at) * 1000
         return waited_ms >= self._settings.flush_interval_ms and self._applied() != self._flushed_applied

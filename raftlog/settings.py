@@ -47,7 +47,8 @@ class HostSettings:
     """Everything `Host.start` needs. Times in milliseconds, sizes in bytes.
 
     `members` empty means one node alone, which opens no port. `queue_bytes_max` bounds, for each shard, the proposals
-    waiting or not yet answered; `free_bytes_min` is the free disk space below which proposals are refused.
+    waiting or not yet answered; `free_bytes_min` is the free disk space below which proposals are refused;
+    `snapshot_bytes_per_s` bounds what this node sends of snapshots, to all nodes together.
     """
 
     node: str
@@ -74,6 +75,7 @@ class HostSettings:
     peer_idle_ms_max: int = 5_000
     peer_hello_ms_max: int = 5_000
     stop_ms_max: int = 20_000
+    snapshot_bytes_per_s: int = 64 * 1024 * 1024
 
     def __post_init__(self) -> None:
         _check_names(self)
@@ -137,6 +139,7 @@ def _check_numbers(settings: HostSettings) -> None:
         ("peer_idle_ms_max", settings.peer_idle_ms_max, 2 * settings.peer_ping_ms, 6_000_000),
         ("peer_hello_ms_max", settings.peer_hello_ms_max, 10, 600_000),
         ("stop_ms_max", settings.stop_ms_max, 100, 600_000),
+        ("snapshot_bytes_per_s", settings.snapshot_bytes_per_s, 1024, 1 << 40),
     )
     for name, value, low, high in limits:
         if not low <= value <= high:

@@ -228,6 +228,11 @@ class Receiver:
         """Whether this node came as far without the snapshot."""
         return self.stage is not None and self.stage.index <= self._parts.replica.applied_index
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether a snapshot is coming in."""
+        return self.phase is not Phase.IDLE
+
     def synced(self) -> None:
         """Make use of what has become durable."""
         if self.phase is Phase.SWITCHING:
