@@ -101,6 +101,7 @@ class Receiver:
         self._ticket = 0
         self._round = 0
         self._said_ms = 0
+        self._ticked_ms = 0
 
     # What comes in
 
@@ -198,6 +199,7 @@ class Receiver:
 
     def tick(self) -> None:
         """Do the next slice of what there is to do."""
+        self._ticked_ms = self._parts.now_ms()
         if not self._swept and self.phase is Phase.IDLE:
             replica = self._parts.replica
             self._swept = sweep(
@@ -217,12 +219,11 @@ class Receiver:
     @property
     def next_deadline_ms(self) -> int:
         """When `tick` has something to do at the latest."""
-        now_ms = self._parts.now_ms()
         if self.phase is Phase.CHECKING:
-            return now_ms
+            return self._ticked_ms
         if not self._swept or self.phase is Phase.FLUSHING or self._waiting or self._has_synced():
-            return now_ms + STALLED_RETRY_MS
-        return now_ms + self._settings.retry_ms if self.stage is not None else NEVER_MS
+            return self._ticked_ms + STALLED_RETRY_MS
+        return self._ticked_ms + self._settings.retry_ms if self.stage is not None else NEVER_MS
 
     def _is_overtaken(self) -> bool:
         """Whether this node came as far without the snapshot."""

@@ -60,6 +60,7 @@ class Sender:
         self._sending: _Sending | None = None
         self._term = 0
         self._attempts = 0
+        self._ticked_ms = 0
         self.sent_bytes = 0
         self.damaged_bodies = 0
 
@@ -105,6 +106,7 @@ class Sender:
 
     def tick(self) -> None:
         """Do the next slice."""
+        self._ticked_ms = self._parts.now_ms()
         if not self._is_leading():
             self.stop()
             return
@@ -127,9 +129,9 @@ class Sender:
         now_ms, sending = self._parts.now_ms(), self._sending
         if sending is None:
             # There may be no slot, or a stalled store.
-            return now_ms + NOT_SENT_RETRY_MS if self._behind else NEVER_MS
+            return self._ticked_ms + NOT_SENT_RETRY_MS if self._behind else NEVER_MS
         if sending.unsent is not None:
-            return now_ms + NOT_SENT_RETRY_MS
+            return self._ticked_ms + NOT_SENT_RETRY_MS
         if sending.streaming and not sending.ended and self._has_window(sending):
             return now_ms + self._rate.wait_ms(now_ms)
         return max(sending.heard_ms, sending.offered_ms) + self._settings.retry_ms

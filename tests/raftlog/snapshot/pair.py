@@ -249,7 +249,8 @@ class Pair2:
         for node in list(self.nodes.values()):
             node.sync()
             for _ in range(4):
-                node.snapshots.tick()
+                if node.snapshots.next_deadline_ms <= self.now_ms:
+                    node.snapshots.tick()
             node.sync()
         self.now_ms += 5
 
