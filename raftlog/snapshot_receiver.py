@@ -13,15 +13,14 @@ from __future__ import annotations
 from collections import deque
 from enum import Enum
 
-import google_crc32c
 import msgspec
 
 from tallymq.raftlog.keys import applied_key, encode_applied, stage_key, state_key
 from tallymq.raftlog.log_bodies import BodyCopy
 from tallymq.raftlog.payloads import Base
+from tallymq.raftlog.snapshot_bodies import Assembly, VoidSnapshot
 from tallymq.raftlog.snapshot_messages import (
     Ack,
-    BodyPiece,
     Ending,
     Envelope,
     Installed,
@@ -51,10 +50,6 @@ class Phase(Enum):
     CHECKING = "checking"
     FLUSHING = "flushing"
     SWITCHING = "switching"
-
-
-class VoidSnapshot(Exception):
-    """What came cannot be part of a snapshot; nothing of it is kept."""
 
 
 class _Synced(msgspec.Struct, frozen=True):
@@ -94,8 +89,7 @@ class Receiver:
         self._stored = 0
         self._waiting: deque[Pieces | Ending] = deque()
         self._unsynced: deque[_Synced] = deque()
-        self._last_body = 0
-        self._parted: list[BodyPiece] = []
+        self._assembly = Assembly()
         self._ending: Ending | None = None
         self._digest = Digest()
         self._ticket = 0
@@ -137,7 +131,6 @@ class Receiver:
 
     def _begin(self, offer: Offer) -> bool:
         """Go on with what is there of this snapshot, or begin it; False: the store is stalled."""
-        self._reset()
         stage, parts = self.stage, self._parts
         if stage is None or (stage.index, stage.term) != (offer.index, offer.base_term):
             applied = parts.replica.applied_index
@@ -152,10 +145,11 @@ class Receiver:
                 offer.stamped_ms,
                 offer.configuration,
             )
-            self.phase = Phase.IDLE
+            self.phase, self.stage = Phase.IDLE, None
             if not self._make_way(begun, keep_bodies=had > 0):
                 return False
             self.stage = begun
+        self._reset()
         self.phase = Phase.COLLECTING
         self._expected = 1
         return True
@@ -172,11 +166,10 @@ class Receiver:
         """Forget what came and is not stored."""
         self._waiting.clear()
         self._unsynced.clear()
-        self._parted.clear()
         self._ending = None
         self._digest = Digest()
         self._expected = self._stored = 0
-        self._last_body = self.stage.bodies_after if self.stage is not None else 0
+        self._assembly = Assembly(self.stage.bodies_after if self.stage is not None else 0)
 
     def _take_part(self, peer: str, term: int, message: Pieces | Ending) -> None:
         if self.phase is not Phase.COLLECTING or (peer, term, message.attempt) != self._from:
@@ -269,7 +262,7 @@ class Receiver:
             return True
         if self._unsynced:
             return False
-        if self._parted:
+        if self._assembly.is_open:
             raise VoidSnapshot
         if isinstance(message, Ending):
             self._ending = message
@@ -282,35 +275,14 @@ class Receiver:
         assert stage is not None
         if stage.pairs_after:
             raise VoidSnapshot
-        copies = [copy for piece in message.bodies if (copy := self._take_body(piece, stage)) is not None]
-        log = self._parts.log
+        log, copies = self._parts.log, []
+        for piece in message.bodies:
+            body = self._assembly.take(piece, stage)
+            if body is not None:
+                copies.append(log.append_body_copy(self._parts.shard, piece.index, piece.term, piece.start, body))
         # Whatever came before is synced no later than this.
         round_number = log.round_open if copies else (self._unsynced[-1].round if self._unsynced else 0)
-        self._unsynced.append(_Synced(round_number, message.number, tuple(copies), self._last_body))
-
-    def _take_body(self, piece: BodyPiece, stage: Stage) -> BodyCopy | None:
-        """Put the parts of a body together; append it to the log once it is whole and sound."""
-        parted = self._parted
-        if piece.damaged:
-            self._last_body = max(self._last_body, piece.index)
-            parted.clear()
-            return None
-        follows = parted[-1].offset + len(parted[-1].data) if parted else 0
-        same = not parted or msgspec.structs.replace(piece, offset=0, data=b"", crc32c=0) == msgspec.structs.replace(
-            parted[0], offset=0, data=b"", crc32c=0
-        )
-        in_bounds = self._last_body < piece.index <= stage.index and piece.term <= stage.term
-        if piece.offset != follows or not same or not in_bounds:
-            raise VoidSnapshot
-        parted.append(piece)
-        if not piece.is_last:
-            return None
-        body = b"".join([part.data for part in parted]) if len(parted) > 1 else piece.data
-        parted.clear()
-        if google_crc32c.value(body) != piece.crc32c:
-            raise VoidSnapshot
-        self._last_body = piece.index
-        return self._parts.log.append_body_copy(self._parts.shard, piece.index, piece.term, piece.start, body)
+        self._unsynced.append(_Synced(round_number, message.number, tuple(copies), self._assembly.last_index))
 
     def _take_pairs(self, message: Pieces) -> bool:
         stage = self.stage
