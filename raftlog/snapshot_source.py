@@ -89,6 +89,8 @@ class Source:
         self.damaged_bodies = 0
         self.digest = Digest()
         self._reader = reader
+        # What the reader says of places stays true for as long as no file goes.
+        self._pin = log.flushes.pin()
         self._log = log
         self._shard = shard
         self._view = SnapshotView(reader, shard, generation)
@@ -108,8 +110,9 @@ class Source:
         self.is_done = False
 
     def close(self) -> None:
-        """Let the store go on."""
+        """Let store and log forget what only this snapshot needs."""
         self._reader.close()
+        self._pin.release()
 
     # Bodies
 

@@ -162,6 +162,7 @@ class Node:
         assert self.replica.flush_writes()
         assert self.store.write(self.log.flush_mark({SHARD: self.replica.applied_index}))
         self.store.flush()
+        self.log.flushes.completed()
 
     # What can be seen
 

@@ -39,6 +39,7 @@ def test_a_wiped_follower_gets_the_state_and_every_body_byte_for_byte() -> None:
     check_equal(pair)
     assert len(pair.a.bodies()) > 20
     assert pair.a.place.done == [("b", pair.a.applied)]
+    assert pair.a.log.flushes.pins == 0
     state = pair.b.log.shard_state(SHARD)
     assert (state.generation, state.configuration) == (1, b"members at %d" % pair.a.applied)
     assert (state.term, state.voted_for) == (0, ""), "term and vote are nobody else's"
@@ -93,6 +94,7 @@ def test_a_snapshot_keeps_to_the_rate_it_is_given() -> None:
 def test_the_leader_goes_on_while_it_sends_and_the_snapshot_stays_what_it_was() -> None:
     pair = started(40)
     pair.run(lambda: any(isinstance(message, Pieces) for _, message in pair.sent))
+    assert pair.a.log.flushes.pins == 1, "what is read must not go"
     index, state = pair.a.applied, pair.a.state()
     fill(pair.a, 20, first=200)
     pair.run(lambda: is_done(pair))
@@ -361,6 +363,7 @@ def test_whoever_stops_leading_sends_nothing_more_and_holds_nothing() -> None:
         pair.step()
     assert sum(source == "a" for source, _ in pair.sent) == marked
     assert pair.a.snapshots.sender.floor() == 0
+    assert pair.a.log.flushes.pins == 0
     assert pair.a.place.done == []
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from tallymq.raftlog.host import Host
 from tests.raftlog.host.test_three_nodes import Cluster, a_cluster
 from tests.raftlog.host.traffic import digest, ensure_queue, publish_all, stored, transfer
-from tests.raftlog.snapshot.prefix import drop_prefix
 from tests.support.waiting import until
 
 
@@ -21,10 +20,15 @@ async def filled(cluster: Cluster, count: int) -> None:
 
 
 async def forget(host: Host) -> None:
-    """Drop what every shard of a node has applied, and make it durable."""
+    """Let Raft forget what every shard of a node has applied."""
     await host._upkeep.flush()
-    for handle in host.shards.values():
-        drop_prefix(host, handle)
+    log = host._opened.log
+    for number in host.shards:
+        index = log.flushes.applied(number)
+        term = log.term_at(number, index)
+        assert term is not None
+        log.drop_prefix(number, index, term, b"")
+        host._members[number].rebase()
     host.wake()
 
 
