@@ -50,8 +50,11 @@ def location_key(shard: int, index: int) -> bytes:
 
 def location_range(shard: int, first: int, last: int = INDEX_MAX) -> tuple[bytes, bytes]:
     """Return the range of location keys of a shard's entries from `first` up to `last`, both among them."""
-    end = location_key(shard, last + 1) if last < INDEX_MAX else _LOCATION + (shard + 1).to_bytes(2, "big")
-    return location_key(shard, first), end if shard < 0xFFFF or last < INDEX_MAX else _STAGE
+    if last < INDEX_MAX:
+        end = location_key(shard, last + 1)
+    else:
+        end = _LOCATION + (shard + 1).to_bytes(2, "big") if shard < 0xFFFF else _STATE_FORMAT
+    return location_key(shard, first), end
 
 
 def stage_key(shard: int) -> bytes:

@@ -307,3 +307,23 @@ def fill(node: Node, count: int, first: int = 0) -> None:
                 node.do(Decide("producers", "", "call", (Decision(index, 0, 7, number, 0b0101, 0b0010),)))
         else:
             node.do(Publish(identity, "producers", "", (batch_of(body),)), body)
+
+
+def started(count: int = 40, settings: SnapshotSettings = SETTINGS) -> Pair2:
+    pair = Pair2(settings)
+    fill(pair.a, count)
+    pair.a.snapshots.behind("b")
+    return pair
+
+
+def check_equal(pair: Pair2) -> None:
+    """The follower has the leader's state, and every body of it."""
+    assert pair.b.state() == pair.a.state()
+    assert pair.b.bodies() == pair.a.bodies()
+    assert pair.b.applied == pair.a.applied
+    assert pair.b.replica.stamped_ms == pair.a.replica.stamped_ms
+    assert pair.b.log.shard_state(SHARD).base_index == pair.a.applied
+
+
+def is_done(pair: Pair2) -> bool:
+    return bool(pair.a.place.done) and not pair.b.surplus()

@@ -8,7 +8,16 @@ from random import Random
 import pytest
 
 from tallymq.raftlog.errors import StoreFailed
-from tallymq.raftlog.keys import applied_key, location_key, log_mark_key, state_key, state_range_end
+from tallymq.raftlog.keys import (
+    applied_key,
+    location_key,
+    location_range,
+    log_mark_key,
+    stage_key,
+    state_key,
+    state_range,
+    state_range_end,
+)
 from tallymq.raftlog.rocks import RocksSettings, RocksStore
 from tallymq.raftlog.store import MemoryStore, Pair, Store
 
@@ -49,11 +58,65 @@ def test_a_later_pair_of_a_batch_wins(store: Store) -> None:
     assert (store.get(b"k"), store.get(b"gone")) == (b"2", None)
 
 
+def test_a_reader_sees_the_store_as_it_was(store: Store) -> None:
+    store.write([(bytes([number]), b"old") for number in range(100)])
+    if isinstance(store, RocksStore):
+        store.flush()
+    store.write([(b"\x00", b"unflushed")])
+    reader = store.snapshot()
+    store.write([(b"\x05", b"new"), (b"\x06", None), (b"\xf0", b"new")])
+    assert store.delete_range(b"\x0a", b"\x14")
+    store.flush()
+    found = reader.range(b"", b"\xff", 1000)
+    assert [key for key, _ in found] == [bytes([number]) for number in range(100)]
+    assert (reader.get(b"\x00"), reader.get(b"\x05"), reader.get(b"\x06")) == (b"unflushed", b"old", b"old")
+    assert (reader.get(b"\x0a"), reader.get(b"\xf0")) == (b"old", None)
+    assert reader.range(b"\x0a", b"\x0d", 2) == [(b"\x0a", b"old"), (b"\x0b", b"old")]
+    assert reader.range(b"\x0d", b"\x0a", 2) == []
+    reader.close()
+    reader.close()
+
+
+def test_a_range_is_deleted_from_its_start_up_to_its_end(store: Store) -> None:
+    store.write([(bytes([number]), b"x") for number in range(30)])
+    assert store.delete_range(b"\x0a", b"\x14")
+    assert store.delete_range(b"\x14", b"\x0a")
+    assert [key[0] for key, _ in store.range(b"", b"\xff", 100)] == [*range(10), *range(20, 30)]
+    store.write([(b"\x0b", b"again")])
+    store.flush()
+    assert store.get(b"\x0b") == b"again"
+    assert store.get(b"\x0c") is None
+
+
+def test_a_store_with_an_open_reader_closes_and_opens_again(tmp_path: Path) -> None:
+    store = RocksStore(tmp_path / "state", create=True)
+    store.write([(b"k", b"v")])
+    reader = store.snapshot()
+    store.close()
+    with pytest.raises(StoreFailed):
+        reader.get(b"k")
+    again = RocksStore(tmp_path / "state", create=False)
+    assert again.get(b"k") == b"v"
+    again.close()
+
+
 def test_keys_of_one_kind_lie_together_and_sort_as_their_numbers() -> None:
     assert location_key(1, 255) < location_key(1, 256) < location_key(2, 1)
     assert state_key(1, 2, b"\xff\xff") < state_range_end(1, 2) <= state_key(1, 3, b"")
     assert state_range_end(1, 0xFFFFFFFF) == state_key(2, 0, b"")
-    groups = [[log_mark_key()], [applied_key(9, 9)], [location_key(0, 0), location_key(65535, 1 << 63)]]
+    for shard, last in ((3, 9), (3, (1 << 64) - 1), (65535, 9), (65535, (1 << 64) - 1)):
+        start, end = location_range(shard, 5, last)
+        assert start == location_key(shard, 5) <= location_key(shard, last) < end <= stage_key(0)
+        assert location_key(shard, 4) < start
+        if last == 9:
+            assert end == location_key(shard, 10)
+    assert state_range(3, 1, 4) == (state_key(3, 1, b""), state_key(3, 5, b""))
+    groups = [
+        [log_mark_key()],
+        [applied_key(9, 9)],
+        [location_key(0, 0), location_key(65535, 1 << 63)],
+        [stage_key(0), stage_key(65535)],
+    ]
     flat = [key for group in groups for key in group]
     assert flat == sorted(flat)
     assert flat[-1] < state_key(0, 0, b"")
