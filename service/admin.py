@@ -26,10 +26,12 @@ from tallymq.service.validation import (
     LEASE_MS_MIN,
     LIMIT_DEFAULT,
     LIMIT_MAX,
+    NAME_BYTES_MAX,
     QUEUE_COUNT_MAX,
     WAIT_MS_MAX,
     check_name,
     check_range,
+    check_text,
 )
 from tallymq.txn import queries
 from tallymq.txn.answers import DeadLetterInfo, TopicInfo
@@ -122,6 +124,7 @@ class Admin:
     async def list_topics(self, request: admin_pb2.ListTopicsRequest, _principal: str) -> admin_pb2.ListTopicsReply:
         """Return topics by name."""
         check_range(request.limit, 1, LIMIT_MAX, "limit", zero=True)
+        check_text(request.after, 0, NAME_BYTES_MAX, "after")
         await self._catch_up()
         found = queries.topics(self._cluster.metadata.view, request.after, request.limit or LIMIT_MAX)
         return admin_pb2.ListTopicsReply(
@@ -158,6 +161,7 @@ class Admin:
     async def list_groups(self, request: admin_pb2.ListGroupsRequest, _principal: str) -> admin_pb2.ListGroupsReply:
         """Return groups by name."""
         check_range(request.limit, 1, LIMIT_MAX, "limit", zero=True)
+        check_text(request.after, 0, NAME_BYTES_MAX, "after")
         await self._catch_up()
         found = queries.groups(self._cluster.metadata.view, request.after, request.limit or LIMIT_MAX)
         return admin_pb2.ListGroupsReply(groups=[replies.group(info) for info in found])

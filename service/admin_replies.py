@@ -6,12 +6,14 @@ from collections.abc import Iterator
 
 from tallymq.proto import admin_pb2, messaging_pb2
 from tallymq.service.cluster import Cluster, Shard
+from tallymq.service.errors import clipped
 from tallymq.txn import queries
 from tallymq.txn.answers import DeadLetterInfo, GroupInfo, HalfInfo, TopicInfo
 from tallymq.txn.commands import PutGroup
 from tallymq.txn.types import TransactionState
 
 PAGE = 1_000
+HEALTH_BYTES_MAX = 1_024
 
 _STATES = {
     TransactionState.IN_DOUBT: admin_pb2.TRANSACTION_STATE_IN_DOUBT,
@@ -104,7 +106,7 @@ def shard(info: Shard) -> admin_pb2.ShardStatus:
         applied_index=info.applied_index,
         last_index=info.last_index,
         in_doubt=queries.in_doubt_total(info.view),
-        health=info.health,
+        health=clipped(info.health, HEALTH_BYTES_MAX),
     )
 
 

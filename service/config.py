@@ -120,6 +120,8 @@ def _parse(setting: Setting, value: object, where: str) -> object:
 
 
 _BAD = object()
+HOST_BYTES_MAX = 253
+"""No name in the DNS is longer."""
 
 
 def _parse_text(_setting: Setting, value: object) -> object:
@@ -147,7 +149,13 @@ def parse_address(value: object) -> Address | None:
         return None
     host, colon, port = value.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
-    if not colon or not host or not port.isascii() or not port.isdigit() or not 0 <= int(port) <= 65_535:
+    if (
+        not colon
+        or not 1 <= len(host.encode()) <= HOST_BYTES_MAX
+        or not port.isascii()
+        or not port.isdigit()
+        or not 0 <= int(port) <= 65_535
+    ):
         return None
     return Address(host, int(port))
 

@@ -20,6 +20,14 @@ DETAILS_KEY = "grpc-status-details-bin"
 DOMAIN = "tallymq"
 
 STATUS: dict[str, grpc.StatusCode] = {code.name: code for code in grpc.StatusCode}
+DETAIL_BYTES_MAX = 768
+"""A refusal travels in a call's trailers, of which stock clients take 8 KiB, and in two forms."""
+
+
+def clipped(text: str, bytes_max: int) -> str:
+    """Return `text`, or as much of its beginning as fits, with an ellipsis."""
+    raw = text.encode()
+    return text if len(raw) <= bytes_max else raw[: bytes_max - 3].decode(errors="ignore") + "\u2026"
 
 
 class Refused(Exception):
@@ -40,7 +48,7 @@ class Refused(Exception):
     @property
     def message(self) -> str:
         """What happened, for a person."""
-        return f"{self.row.message} ({self.detail})" if self.detail else self.row.message
+        return f"{self.row.message} ({clipped(self.detail, DETAIL_BYTES_MAX)})" if self.detail else self.row.message
 
 
 def from_outcome(refusal: outcomes.Refusal, detail: str = "") -> Refused:

@@ -1,16 +1,13 @@
 """Clients generated from an earlier version of the public schema go on working, and can read what it means."""
 
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from google.protobuf.descriptor_pb2 import DescriptorProto, EnumDescriptorProto, FileDescriptorProto, FileDescriptorSet
+from google.protobuf.descriptor_pb2 import DescriptorProto, EnumDescriptorProto, FileDescriptorProto
 
 from tests.proto import fingerprint
+from tests.proto.schema import comments_of, public_schema
 
-ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTED = ("tallymq/proto/messaging.proto", "tallymq/proto/admin.proto")
 
 
@@ -49,17 +46,6 @@ def test_the_guard_lets_an_addition_pass() -> None:
     )
 
 
-@pytest.fixture(scope="module")
-def schema(tmp_path_factory: pytest.TempPathFactory) -> dict[str, FileDescriptorProto]:
-    """The public schema with its comments, which generated code does not carry."""
-    path = tmp_path_factory.mktemp("schema") / "schema.bin"
-    arguments = ["-Itallymq/proto=proto", "--include_source_info", f"--descriptor_set_out={path}",
-                 "proto/messaging.proto", "proto/admin.proto"]  # fmt: skip
-    command = [sys.executable, "-P", "-m", "grpc_tools.protoc", *arguments]
-    subprocess.run(command, cwd=ROOT, check=True, timeout=120, stdin=subprocess.DEVNULL)
-    return {file.name: file for file in FileDescriptorSet.FromString(path.read_bytes()).file}
-
-
 Place = tuple[int, ...]
 
 
@@ -94,9 +80,9 @@ def places(file: FileDescriptorProto) -> Iterator[tuple[Place, str]]:
 
 
 @pytest.mark.parametrize("name", DOCUMENTED)
-def test_everything_in_the_public_schema_says_what_it_is(schema: dict[str, FileDescriptorProto], name: str) -> None:
-    file = schema[name]
-    comments = {tuple(at.path): at.leading_comments.strip() for at in file.source_code_info.location}
+def test_everything_in_the_public_schema_says_what_it_is(name: str) -> None:
+    file = public_schema()[name]
+    comments = comments_of(file)
     found = list(places(file))
     assert len(found) > 100
     assert [what for place, what in found if not comments.get(place, "")] == []

@@ -26,6 +26,7 @@ def topics() -> Iterator[tuple[str, str, Make]]:
     yield "DeleteTopic", "UNKNOWN_TOPIC", lambda _: A.DeleteTopicRequest(name="nowhere")
     yield "DeleteTopic", "TOPIC_IN_DOUBT", lambda _: A.DeleteTopicRequest(name="transfers")
     yield "GetTopic", "UNKNOWN_TOPIC", lambda _: A.GetTopicRequest(name="nowhere")
+    yield "ListTopics", "TEXT_TOO_LONG", lambda _: A.ListTopicsRequest(after=LONG)
     yield "ListTopics", "OUT_OF_RANGE", lambda _: A.ListTopicsRequest(limit=1_001)
     yield "ListTopics", "OUT_OF_RANGE", lambda _: A.ListTopicsRequest(after="transfers", limit=(1 << 32) - 1)
 
@@ -45,6 +46,7 @@ def groups() -> Iterator[tuple[str, str, Make]]:
         {"backoff_ms_max": 86_400_001}, {"backoff_ms_min": 9, "backoff_ms_max": 8},
     ):  # fmt: skip
         yield "PutGroup", "OUT_OF_RANGE", lambda _, limits=limits: group(**limits)
+    yield "ListGroups", "TEXT_TOO_LONG", lambda _: A.ListGroupsRequest(after=LONG)
     yield "ListGroups", "OUT_OF_RANGE", lambda _: A.ListGroupsRequest(limit=1_001)
     yield "ListGroups", "OUT_OF_RANGE", lambda _: A.ListGroupsRequest(after="bank-b", limit=(1 << 32) - 1)
     yield "GetGroup", "UNKNOWN_GROUP", lambda _: A.GetGroupRequest(name="strangers")

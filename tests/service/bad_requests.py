@@ -200,6 +200,8 @@ def decisions(rpc: str) -> list[tuple[str, Make]]:
         ("TOO_MANY_ITEMS", lambda k: decide(rpc, k, [])),
         ("TOO_MANY_ITEMS", lambda k: decide(rpc, k, [k.handle()] * 1_025)),
         ("SEVERAL_SHARDS", lambda k: decide(rpc, k, [k.handle(), k.handle(shard=(k.half.shard + 1) % 4)])),
+        # So many that naming them all would be more than a call's trailers may carry.
+        ("SEVERAL_SHARDS", lambda k: decide(rpc, k, [k.handle(shard=1 << 31 | each) for each in range(1_024)])),
         ("WRONG_HANDLE", lambda k: decide(rpc, k, [k.handle(shard=99)])),
         ("WRONG_HANDLE", lambda k: decide(rpc, k, [k.handle(instance=8)])),
         ("WRONG_HANDLE", lambda k: decide(rpc, k, [k.handle(sequence=2)])),

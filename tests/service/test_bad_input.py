@@ -7,7 +7,7 @@ from collections import Counter
 import grpc
 import pytest
 
-from tallymq.proto import messaging_pb2
+from tallymq.proto import admin_pb2, messaging_pb2
 from tallymq.proto.refusals import BY_NAME
 from tallymq.service.node import now_ms
 from tallymq.txn import queries
@@ -157,3 +157,13 @@ async def read_all(stream: grpc.aio.StreamStreamCall) -> None:
     """Read until the stream ends; raises what it ended with."""
     while await stream.read() is not grpc.aio.EOF:
         pass
+
+
+async def test_an_offset_behind_everything_is_no_bad_input(node: Running) -> None:
+    await known_things(node)
+    before = node.state()
+    for asked in ({"offset": (1 << 64) - 1}, {"offset": 1 << 63}, {"from_end": (1 << 64) - 1}):
+        request = admin_pb2.BrowseRequest(topic="transfers", records_max=1_000, **asked)
+        reply = admin_pb2.BrowseReply.FromString(await node.raw("Browse", request.SerializeToString()))
+        assert (len(reply.deliveries), reply.next_offset) == (0, asked.get("offset", 0))
+    assert node.state() == before

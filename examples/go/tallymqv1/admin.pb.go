@@ -136,9 +136,10 @@ func (TransactionState) EnumDescriptor() ([]byte, []int) {
 // A topic's settings.
 type TopicSettings struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// How long a message is kept after it became visible, ms; 0 = 7 days. Messages are kept at least this long.
+	// How long a message is kept after it became visible; 0 = 7 days. Messages are kept at least this long.
+	// [ms, 0 to 3,153,600,000,000]
 	RetentionMs uint64 `protobuf:"varint,1,opt,name=retention_ms,json=retentionMs,proto3" json:"retention_ms,omitempty"`
-	// Bytes kept per queue at most; 0 = no limit.
+	// What is kept per queue at most; 0 = no limit. [bytes, 0 to 4,611,686,018,427,387,904]
 	RetentionBytes uint64 `protobuf:"varint,2,opt,name=retention_bytes,json=retentionBytes,proto3" json:"retention_bytes,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
@@ -191,17 +192,17 @@ func (x *TopicSettings) GetRetentionBytes() uint64 {
 // A topic.
 type Topic struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Its name.
+	// Its name. [name, 1 to 255 bytes]
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// Its number, never reused.
+	// Its number, never reused. [topic number, 1 to 2^64 - 1]
 	Id uint64 `protobuf:"varint,2,opt,name=id,proto3" json:"id,omitempty"`
-	// Shard of each queue.
+	// Shard of each queue. [1 to 1,024 elements; shard number, 0 to 4,095]
 	QueueShards []uint32 `protobuf:"varint,3,rep,packed,name=queue_shards,json=queueShards,proto3" json:"queue_shards,omitempty"`
 	// Its settings.
 	Settings *TopicSettings `protobuf:"bytes,4,opt,name=settings,proto3" json:"settings,omitempty"`
 	// Whether it is being made, ready or being deleted.
 	State TopicState `protobuf:"varint,5,opt,name=state,proto3,enum=tallymq.v1.TopicState" json:"state,omitempty"`
-	// Its queues, in TopicReply only.
+	// Its queues, in GetTopicReply only. [0 to 1,024 elements]
 	Queues        []*Queue `protobuf:"bytes,6,rep,name=queues,proto3" json:"queues,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -282,21 +283,21 @@ func (x *Topic) GetQueues() []*Queue {
 // A queue.
 type Queue struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Its number.
+	// Its number. [queue number, 0 to 1,023]
 	Queue uint32 `protobuf:"varint,1,opt,name=queue,proto3" json:"queue,omitempty"`
-	// The shard that owns it.
+	// The shard that owns it. [shard number, 0 to 4,095]
 	Shard uint32 `protobuf:"varint,2,opt,name=shard,proto3" json:"shard,omitempty"`
-	// Node that leads the shard; empty if unknown.
+	// Node that leads the shard; empty if unknown. [text, 0 to 63 bytes]
 	Leader string `protobuf:"bytes,3,opt,name=leader,proto3" json:"leader,omitempty"`
-	// Offset of the oldest message kept.
+	// Offset of the oldest message kept. [offset, 0 to 2^63 - 1]
 	FirstOffset uint64 `protobuf:"varint,4,opt,name=first_offset,json=firstOffset,proto3" json:"first_offset,omitempty"`
-	// Offset the next visible message will get.
+	// Offset the next visible message will get. [offset, 0 to 2^63 - 1]
 	NextOffset uint64 `protobuf:"varint,5,opt,name=next_offset,json=nextOffset,proto3" json:"next_offset,omitempty"`
-	// Transactions in doubt.
+	// Transactions in doubt. [transactions, 0 to 2^63 - 1]
 	InDoubt uint64 `protobuf:"varint,6,opt,name=in_doubt,json=inDoubt,proto3" json:"in_doubt,omitempty"`
-	// Messages that wait for their delivery time.
+	// Messages that wait for their delivery time. [messages, 0 to 2^63 - 1]
 	Delayed uint64 `protobuf:"varint,7,opt,name=delayed,proto3" json:"delayed,omitempty"`
-	// Bytes of the visible records.
+	// Size of the visible records. [bytes, 0 to 2^63 - 1]
 	RecordBytes   uint64 `protobuf:"varint,8,opt,name=record_bytes,json=recordBytes,proto3" json:"record_bytes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -391,9 +392,9 @@ func (x *Queue) GetRecordBytes() uint64 {
 // Makes a topic. Making one that exists with the same queue count is OK.
 type CreateTopicRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Its name.
+	// Its name. [name, 1 to 255 bytes]
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// 1 to 1,024; 0 = 4.
+	// How many queues it has; 0 = 4. [queues, 0 to 1,024]
 	QueueCount uint32 `protobuf:"varint,2,opt,name=queue_count,json=queueCount,proto3" json:"queue_count,omitempty"`
 	// Its settings.
 	Settings      *TopicSettings `protobuf:"bytes,3,opt,name=settings,proto3" json:"settings,omitempty"`
@@ -501,7 +502,7 @@ func (x *CreateTopicReply) GetTopic() *Topic {
 // Deletes a topic and its messages. Refused while a transaction on it is in doubt (TOPIC_IN_DOUBT).
 type DeleteTopicRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Its name.
+	// Its name. [name, 1 to 255 bytes]
 	Name          string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -584,9 +585,9 @@ func (*DeleteTopicReply) Descriptor() ([]byte, []int) {
 // Asks for all topics.
 type ListTopicsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Return topics whose name follows this one; empty = from the first.
+	// Return topics whose name follows this one; empty = from the first. [name, 0 to 255 bytes]
 	After string `protobuf:"bytes,1,opt,name=after,proto3" json:"after,omitempty"`
-	// 1 to 1,000; 0 = 1,000.
+	// How many to return at most; 0 = 1,000. [topics, 0 to 1,000]
 	Limit         uint32 `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -639,7 +640,7 @@ func (x *ListTopicsRequest) GetLimit() uint32 {
 // Topics by name.
 type ListTopicsReply struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// At most the limit; fewer means these were the last.
+	// At most the limit; fewer means these were the last. [0 to 1,000 elements]
 	Topics        []*Topic `protobuf:"bytes,1,rep,name=topics,proto3" json:"topics,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -685,7 +686,7 @@ func (x *ListTopicsReply) GetTopics() []*Topic {
 // Asks for one topic.
 type GetTopicRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Its name.
+	// Its name. [name, 1 to 255 bytes]
 	Name          string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -777,13 +778,13 @@ func (x *GetTopicReply) GetTopic() *Topic {
 // A consumer group's settings.
 type GroupSettings struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Attempts before a message goes to the dead letters, 1 to 1,000; 0 = 16.
+	// How often a message is delivered before it goes to the dead letters; 0 = 16. [attempts, 0 to 1,000]
 	AttemptsMax uint32 `protobuf:"varint,1,opt,name=attempts_max,json=attemptsMax,proto3" json:"attempts_max,omitempty"`
-	// How long a delivery is leased, 1,000 to 43,200,000 ms; 0 = 30,000.
+	// How long a delivery is leased; 0 = 30,000. [ms, 0 or 1,000 to 43,200,000]
 	LeaseMs uint32 `protobuf:"varint,2,opt,name=lease_ms,json=leaseMs,proto3" json:"lease_ms,omitempty"`
-	// Wait before the second attempt, 0 to 86,400,000 ms; it doubles with each attempt. 0 = 1,000.
+	// Wait before the second attempt; it doubles with each attempt. 0 = 1,000. [ms, 0 to 86,400,000]
 	BackoffMsMin uint32 `protobuf:"varint,3,opt,name=backoff_ms_min,json=backoffMsMin,proto3" json:"backoff_ms_min,omitempty"`
-	// Longest wait between attempts, 0 to 86,400,000 ms; 0 = 300,000.
+	// Longest wait between attempts, not less than backoff_ms_min; 0 = 300,000. [ms, 0 to 86,400,000]
 	BackoffMsMax  uint32 `protobuf:"varint,4,opt,name=backoff_ms_max,json=backoffMsMax,proto3" json:"backoff_ms_max,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -850,13 +851,13 @@ func (x *GroupSettings) GetBackoffMsMax() uint32 {
 // A consumer group.
 type Group struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Its name.
+	// Its name. [name, 1 to 255 bytes]
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// Its settings.
 	Settings *GroupSettings `protobuf:"bytes,2,opt,name=settings,proto3" json:"settings,omitempty"`
-	// Where it stands on each queue, in GetGroupReply only.
+	// Where it stands on each queue, in GetGroupReply only. [one for each queue it has leased from]
 	Queues []*GroupQueue `protobuf:"bytes,3,rep,name=queues,proto3" json:"queues,omitempty"`
-	// Consumers connected to the node that answers, in GetGroupReply only.
+	// Consumers connected to the node that answers, in GetGroupReply only. [consumers, 0 to 1,000,000]
 	Consumers     uint32 `protobuf:"varint,4,opt,name=consumers,proto3" json:"consumers,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -923,21 +924,21 @@ func (x *Group) GetConsumers() uint32 {
 // Where a group stands on a queue.
 type GroupQueue struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Name of the topic.
+	// Name of the topic. [name, 1 to 255 bytes]
 	Topic string `protobuf:"bytes,1,opt,name=topic,proto3" json:"topic,omitempty"`
-	// The queue.
+	// The queue. [queue number, 0 to 1,023]
 	Queue uint32 `protobuf:"varint,2,opt,name=queue,proto3" json:"queue,omitempty"`
-	// All offsets below this one are acknowledged or dead letters.
+	// All offsets below this one are acknowledged or dead letters. [offset, 0 to 2^63 - 1]
 	FloorOffset uint64 `protobuf:"varint,3,opt,name=floor_offset,json=floorOffset,proto3" json:"floor_offset,omitempty"`
-	// First offset never delivered to the group.
+	// First offset never delivered to the group. [offset, 0 to 2^63 - 1]
 	NextOffset uint64 `protobuf:"varint,4,opt,name=next_offset,json=nextOffset,proto3" json:"next_offset,omitempty"`
-	// Offset the next visible message will get.
+	// Offset the next visible message will get. [offset, 0 to 2^63 - 1]
 	EndOffset uint64 `protobuf:"varint,5,opt,name=end_offset,json=endOffset,proto3" json:"end_offset,omitempty"`
-	// Messages leased now.
+	// Messages leased now. [messages, 0 to 2^63 - 1]
 	Leased uint64 `protobuf:"varint,6,opt,name=leased,proto3" json:"leased,omitempty"`
-	// Messages waiting for another attempt.
+	// Messages waiting for another attempt. [messages, 0 to 2^63 - 1]
 	Waiting uint64 `protobuf:"varint,7,opt,name=waiting,proto3" json:"waiting,omitempty"`
-	// Messages in the dead letters.
+	// Messages in the dead letters. [messages, 0 to 2^63 - 1]
 	DeadLetters   uint64 `protobuf:"varint,8,opt,name=dead_letters,json=deadLetters,proto3" json:"dead_letters,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1032,7 +1033,7 @@ func (x *GroupQueue) GetDeadLetters() uint64 {
 // Makes a group, or changes its settings.
 type PutGroupRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Its name.
+	// Its name. [name, 1 to 255 bytes]
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// All its settings.
 	Settings      *GroupSettings `protobuf:"bytes,2,opt,name=settings,proto3" json:"settings,omitempty"`
@@ -1133,9 +1134,9 @@ func (x *PutGroupReply) GetGroup() *Group {
 // Asks for all groups.
 type ListGroupsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Return groups whose name follows this one; empty = from the first.
+	// Return groups whose name follows this one; empty = from the first. [name, 0 to 255 bytes]
 	After string `protobuf:"bytes,1,opt,name=after,proto3" json:"after,omitempty"`
-	// 1 to 1,000; 0 = 1,000.
+	// How many to return at most; 0 = 1,000. [groups, 0 to 1,000]
 	Limit         uint32 `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1188,7 +1189,7 @@ func (x *ListGroupsRequest) GetLimit() uint32 {
 // Groups by name.
 type ListGroupsReply struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// At most the limit; fewer means these were the last.
+	// At most the limit; fewer means these were the last. [0 to 1,000 elements]
 	Groups        []*Group `protobuf:"bytes,1,rep,name=groups,proto3" json:"groups,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1234,7 +1235,7 @@ func (x *ListGroupsReply) GetGroups() []*Group {
 // Asks for one group.
 type GetGroupRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Its name.
+	// Its name. [name, 1 to 255 bytes]
 	Name          string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1326,11 +1327,11 @@ func (x *GetGroupReply) GetGroup() *Group {
 // Asks for the dead letters of a group.
 type ListDeadLettersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Name of the group.
+	// Name of the group. [name, 1 to 255 bytes]
 	Group string `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
-	// Name of the topic.
+	// Name of the topic. [name, 1 to 255 bytes]
 	Topic string `protobuf:"bytes,2,opt,name=topic,proto3" json:"topic,omitempty"`
-	// 1 to 1,000 in all; 0 = 100.
+	// How many to return at most, of all queues together; 0 = 100. [messages, 0 to 1,000]
 	Limit         uint32 `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1390,7 +1391,7 @@ func (x *ListDeadLettersRequest) GetLimit() uint32 {
 // Dead letters.
 type ListDeadLettersReply struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// At most the limit.
+	// At most the limit. [0 to 1,000 elements]
 	DeadLetters   []*DeadLetter `protobuf:"bytes,1,rep,name=dead_letters,json=deadLetters,proto3" json:"dead_letters,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1436,17 +1437,17 @@ func (x *ListDeadLettersReply) GetDeadLetters() []*DeadLetter {
 // A message that was given up.
 type DeadLetter struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Name of the topic.
+	// Name of the topic. [name, 1 to 255 bytes]
 	Topic string `protobuf:"bytes,1,opt,name=topic,proto3" json:"topic,omitempty"`
-	// The queue.
+	// The queue. [queue number, 0 to 1,023]
 	Queue uint32 `protobuf:"varint,2,opt,name=queue,proto3" json:"queue,omitempty"`
-	// The offset.
+	// The offset. [offset, 0 to 2^63 - 1]
 	Offset uint64 `protobuf:"varint,3,opt,name=offset,proto3" json:"offset,omitempty"`
-	// How often it was delivered.
+	// How often it was delivered. [attempts, 0 to 1,000]
 	Attempts uint32 `protobuf:"varint,4,opt,name=attempts,proto3" json:"attempts,omitempty"`
-	// Why, as the last consumer said; "lease ended" if it said nothing.
+	// Why, as the last consumer said; "lease ended" if it said nothing. [text, 0 to 1,024 bytes]
 	Reason string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
-	// When it was given up, Unix milliseconds.
+	// When it was given up. [Unix ms, 0 to 2^63 - 1]
 	TimeMs        int64 `protobuf:"varint,6,opt,name=time_ms,json=timeMs,proto3" json:"time_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1527,17 +1528,18 @@ func (x *DeadLetter) GetTimeMs() int64 {
 // Reads messages without leasing them; for people and programs that look, not for consumers.
 type BrowseRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Name of the topic.
+	// Name of the topic. [name, 1 to 255 bytes]
 	Topic string `protobuf:"bytes,1,opt,name=topic,proto3" json:"topic,omitempty"`
-	// The queue.
+	// The queue; one that is not there is refused (UNKNOWN_QUEUE). [queue number, 0 to 1,023]
 	Queue uint32 `protobuf:"varint,2,opt,name=queue,proto3" json:"queue,omitempty"`
-	// First offset wanted; below the first kept one it starts there.
+	// First offset wanted; below the first kept one it starts there, behind the last it finds nothing.
+	// [offset, 0 to 2^64 - 1]
 	Offset uint64 `protobuf:"varint,3,opt,name=offset,proto3" json:"offset,omitempty"`
-	// 1 to 1,000; 0 = 100.
+	// What to return at most; 0 = 100. [records, 0 to 1,000]
 	RecordsMax uint32 `protobuf:"varint,4,opt,name=records_max,json=recordsMax,proto3" json:"records_max,omitempty"`
-	// How long to wait for a first message, 0 to 60,000 ms.
+	// How long to wait for a first message. [ms, 0 to 60,000]
 	WaitMs uint32 `protobuf:"varint,5,opt,name=wait_ms,json=waitMs,proto3" json:"wait_ms,omitempty"`
-	// Start this many messages before the end instead of at offset; 0 = use offset.
+	// Start this many messages before the end instead of at offset; 0 = use offset. [messages, 0 to 2^64 - 1]
 	FromEnd       uint64 `protobuf:"varint,6,opt,name=from_end,json=fromEnd,proto3" json:"from_end,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1618,9 +1620,9 @@ func (x *BrowseRequest) GetFromEnd() uint64 {
 // What was read.
 type BrowseReply struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Consecutive; attempt, lease and lease_until_ms are 0.
+	// Consecutive; attempt, lease and lease_until_ms are 0. [0 to 1,000 elements]
 	Deliveries []*Delivery `protobuf:"bytes,1,rep,name=deliveries,proto3" json:"deliveries,omitempty"`
-	// The offset to ask for next.
+	// The offset to ask for next. [offset, 0 to 2^64 - 1]
 	NextOffset    uint64 `protobuf:"varint,2,opt,name=next_offset,json=nextOffset,proto3" json:"next_offset,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1673,7 +1675,7 @@ func (x *BrowseReply) GetNextOffset() uint64 {
 // Finds a message by its id, whatever its state.
 type GetMessageRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// 16 bytes, see FrameIdentity.
+	// See FrameIdentity. [id, 16 bytes]
 	MessageId     []byte `protobuf:"bytes,1,opt,name=message_id,json=messageId,proto3" json:"message_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1721,9 +1723,9 @@ type GetMessageReply struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Its transaction, if it is or was a half message.
 	Transaction *Transaction `protobuf:"bytes,1,opt,name=transaction,proto3" json:"transaction,omitempty"`
-	// Name of the topic.
+	// Name of the topic. [name, 1 to 255 bytes]
 	Topic string `protobuf:"bytes,2,opt,name=topic,proto3" json:"topic,omitempty"`
-	// The queue.
+	// The queue. [queue number, 0 to 1,023]
 	Queue uint32 `protobuf:"varint,3,opt,name=queue,proto3" json:"queue,omitempty"`
 	// The record. Empty while in doubt or once rolled back: such bytes leave the service for nobody but the producer checked.
 	Record        *Record `protobuf:"bytes,4,opt,name=record,proto3" json:"record,omitempty"`
@@ -1792,27 +1794,27 @@ func (x *GetMessageReply) GetRecord() *Record {
 // A transaction.
 type Transaction struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// 16 bytes, see FrameIdentity.
+	// See FrameIdentity. [id, 16 bytes]
 	TransactionId []byte `protobuf:"bytes,1,opt,name=transaction_id,json=transactionId,proto3" json:"transaction_id,omitempty"`
 	// By which it can be decided.
 	Handle *Handle `protobuf:"bytes,2,opt,name=handle,proto3" json:"handle,omitempty"`
 	// What became of it.
 	State TransactionState `protobuf:"varint,3,opt,name=state,proto3,enum=tallymq.v1.TransactionState" json:"state,omitempty"`
-	// Name of the topic.
+	// Name of the topic. [name, 1 to 255 bytes]
 	Topic string `protobuf:"bytes,4,opt,name=topic,proto3" json:"topic,omitempty"`
-	// The queue.
+	// The queue. [queue number, 0 to 1,023]
 	Queue uint32 `protobuf:"varint,5,opt,name=queue,proto3" json:"queue,omitempty"`
-	// The group that prepared it.
+	// The group that prepared it. [name, 1 to 255 bytes]
 	ProducerGroup string `protobuf:"bytes,6,opt,name=producer_group,json=producerGroup,proto3" json:"producer_group,omitempty"`
-	// When it was prepared, Unix milliseconds.
+	// When it was prepared. [Unix ms, 0 to 2^63 - 1]
 	PreparedTimeMs int64 `protobuf:"varint,7,opt,name=prepared_time_ms,json=preparedTimeMs,proto3" json:"prepared_time_ms,omitempty"`
-	// How often its half batch was checked.
+	// How often its half batch was checked. [checks, 0 to 2^32 - 1]
 	Checks uint32 `protobuf:"varint,8,opt,name=checks,proto3" json:"checks,omitempty"`
-	// When its half batch will be checked next, Unix milliseconds; 0 = not any more.
+	// When its half batch will be checked next; 0 = not any more. [Unix ms, 0 to 2^63 - 1]
 	NextCheckTimeMs int64 `protobuf:"varint,9,opt,name=next_check_time_ms,json=nextCheckTimeMs,proto3" json:"next_check_time_ms,omitempty"`
-	// Who decided: "call", "check" or "operator NAME: REASON"; empty while in doubt.
+	// Who decided: "call", "check" or "operator NAME: REASON"; empty while in doubt. [text, 0 to 330 bytes]
 	DecidedBy string `protobuf:"bytes,10,opt,name=decided_by,json=decidedBy,proto3" json:"decided_by,omitempty"`
-	// When it was decided, Unix milliseconds; 0 while in doubt.
+	// When it was decided; 0 while in doubt. [Unix ms, 0 to 2^63 - 1]
 	DecidedTimeMs int64 `protobuf:"varint,11,opt,name=decided_time_ms,json=decidedTimeMs,proto3" json:"decided_time_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1930,13 +1932,13 @@ type ListTransactionsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// True: only those in doubt.
 	InDoubt bool `protobuf:"varint,1,opt,name=in_doubt,json=inDoubt,proto3" json:"in_doubt,omitempty"`
-	// Only those prepared at least this long ago, ms.
+	// Only those prepared at least this long ago. [ms, 0 to 2^52]
 	OlderMs uint64 `protobuf:"varint,2,opt,name=older_ms,json=olderMs,proto3" json:"older_ms,omitempty"`
-	// Only those of this producer group, if not empty.
+	// Only those of this producer group, if not empty. [name, 0 to 255 bytes]
 	ProducerGroup string `protobuf:"bytes,3,opt,name=producer_group,json=producerGroup,proto3" json:"producer_group,omitempty"`
-	// 1 to 1,000; 0 = 100.
+	// How many to return at most; 0 = 100. [transactions, 0 to 1,000]
 	Limit uint32 `protobuf:"varint,4,opt,name=limit,proto3" json:"limit,omitempty"`
-	// Return transactions after this place (from the last reply); empty = from the first.
+	// Return transactions after this place (from the last reply); empty = from the first. [place, 0 or 20 bytes]
 	After         []byte `protobuf:"bytes,5,opt,name=after,proto3" json:"after,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2010,11 +2012,11 @@ func (x *ListTransactionsRequest) GetAfter() []byte {
 // Transactions, oldest first within a shard.
 type ListTransactionsReply struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// At most the limit.
+	// At most the limit. [0 to 1,000 elements]
 	Transactions []*Transaction `protobuf:"bytes,1,rep,name=transactions,proto3" json:"transactions,omitempty"`
-	// Where to go on; empty if these were the last.
+	// Where to go on; empty if these were the last. [place, 0 or 20 bytes]
 	Next []byte `protobuf:"bytes,2,opt,name=next,proto3" json:"next,omitempty"`
-	// All transactions in doubt on the shards asked, whatever the filter.
+	// All transactions in doubt on the shards asked, whatever the filter. [transactions, 0 to 2^63 - 1]
 	InDoubtTotal  uint64 `protobuf:"varint,3,opt,name=in_doubt_total,json=inDoubtTotal,proto3" json:"in_doubt_total,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2074,7 +2076,7 @@ func (x *ListTransactionsReply) GetInDoubtTotal() uint64 {
 // Asks for one transaction.
 type GetTransactionRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// 16 bytes.
+	// Whose. [id, 16 bytes]
 	TransactionId []byte `protobuf:"bytes,1,opt,name=transaction_id,json=transactionId,proto3" json:"transaction_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2166,7 +2168,7 @@ func (x *GetTransactionReply) GetTransaction() *Transaction {
 // Asks the producer group now instead of when its check is due.
 type CheckTransactionRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// 16 bytes.
+	// Whose. [id, 16 bytes]
 	TransactionId []byte `protobuf:"bytes,1,opt,name=transaction_id,json=transactionId,proto3" json:"transaction_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2212,7 +2214,7 @@ func (x *CheckTransactionRequest) GetTransactionId() []byte {
 // The check is due at once; it was sent if a producer of the group has a session.
 type CheckTransactionReply struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Sessions of the group on the node that answers.
+	// Sessions of the group on the node that answers. [sessions, 0 to 1,000,000]
 	Sessions      uint32 `protobuf:"varint,1,opt,name=sessions,proto3" json:"sessions,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2258,13 +2260,13 @@ func (x *CheckTransactionReply) GetSessions() uint32 {
 // An operator decides. First decision wins here too.
 type DecideTransactionRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// 16 bytes.
+	// Whose. [id, 16 bytes]
 	TransactionId []byte `protobuf:"bytes,1,opt,name=transaction_id,json=transactionId,proto3" json:"transaction_id,omitempty"`
 	// True: commit; false: roll back.
 	Commit bool `protobuf:"varint,2,opt,name=commit,proto3" json:"commit,omitempty"`
-	// Who, 1 to 64 bytes.
+	// Who. [text, 1 to 64 bytes]
 	Operator string `protobuf:"bytes,3,opt,name=operator,proto3" json:"operator,omitempty"`
-	// Why, 1 to 255 bytes; kept with the transaction.
+	// Why; kept with the transaction. [text, 1 to 255 bytes]
 	Reason        string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2414,15 +2416,15 @@ func (*GetClusterStatusRequest) Descriptor() ([]byte, []int) {
 // The cluster as the node asked knows it.
 type GetClusterStatusReply struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Name of the cluster.
+	// Name of the cluster. [text, 1 to 63 bytes]
 	Cluster string `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
-	// Name of the node that answers.
+	// Name of the node that answers. [text, 1 to 63 bytes]
 	Node string `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`
-	// Its software version.
+	// Its software version. [text, 1 to 64 bytes]
 	Version string `protobuf:"bytes,3,opt,name=version,proto3" json:"version,omitempty"`
-	// All nodes.
+	// All nodes. [one for each node]
 	Nodes []*NodeStatus `protobuf:"bytes,4,rep,name=nodes,proto3" json:"nodes,omitempty"`
-	// All shards.
+	// All shards. [1 to 4,096 elements]
 	Shards        []*ShardStatus `protobuf:"bytes,5,rep,name=shards,proto3" json:"shards,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2496,11 +2498,11 @@ func (x *GetClusterStatusReply) GetShards() []*ShardStatus {
 // A node.
 type NodeStatus struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Its name.
+	// Its name. [text, 1 to 63 bytes]
 	Node string `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
-	// Where clients reach it, host:port.
+	// Where clients reach it. [host:port, 3 to 261 bytes]
 	ClientAddress string `protobuf:"bytes,2,opt,name=client_address,json=clientAddress,proto3" json:"client_address,omitempty"`
-	// Where peers reach it, host:port.
+	// Where peers reach it. [host:port, 3 to 261 bytes]
 	PeerAddress string `protobuf:"bytes,3,opt,name=peer_address,json=peerAddress,proto3" json:"peer_address,omitempty"`
 	// True if the answering node has a connection to it (or is it).
 	Connected     bool `protobuf:"varint,4,opt,name=connected,proto3" json:"connected,omitempty"`
@@ -2569,21 +2571,21 @@ func (x *NodeStatus) GetConnected() bool {
 // A shard, as the answering node sees its own copy.
 type ShardStatus struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Its number.
+	// Its number. [shard number, 0 to 4,095]
 	Shard uint32 `protobuf:"varint,1,opt,name=shard,proto3" json:"shard,omitempty"`
-	// Node that leads it; empty if unknown.
+	// Node that leads it; empty if unknown. [text, 0 to 63 bytes]
 	Leader string `protobuf:"bytes,2,opt,name=leader,proto3" json:"leader,omitempty"`
-	// Raft term.
+	// Raft term. [term, 0 to 2^64 - 1]
 	Term uint64 `protobuf:"varint,3,opt,name=term,proto3" json:"term,omitempty"`
-	// Highest index known to be on a majority.
+	// Highest index known to be on a majority. [index, 0 to 2^64 - 1]
 	MajorityIndex uint64 `protobuf:"varint,4,opt,name=majority_index,json=majorityIndex,proto3" json:"majority_index,omitempty"`
-	// Highest index applied.
+	// Highest index applied. [index, 0 to 2^64 - 1]
 	AppliedIndex uint64 `protobuf:"varint,5,opt,name=applied_index,json=appliedIndex,proto3" json:"applied_index,omitempty"`
-	// Last index in the log.
+	// Last index in the log. [index, 0 to 2^64 - 1]
 	LastIndex uint64 `protobuf:"varint,6,opt,name=last_index,json=lastIndex,proto3" json:"last_index,omitempty"`
-	// Transactions in doubt.
+	// Transactions in doubt. [transactions, 0 to 2^63 - 1]
 	InDoubt uint64 `protobuf:"varint,7,opt,name=in_doubt,json=inDoubt,proto3" json:"in_doubt,omitempty"`
-	// "ok", or why the shard does not serve.
+	// "ok", or why the shard does not serve. [text, 1 to 1,024 bytes]
 	Health        string `protobuf:"bytes,8,opt,name=health,proto3" json:"health,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -1,8 +1,13 @@
 // The public wire of TallyMQ: what producers and consumers of any language speak.
 //
 // Conventions that hold for every message here:
-//  * Times are Unix times in milliseconds; durations end in _ms. Sizes are bytes unless the name says otherwise.
-//  * Names (topics, groups) are 1 to 255 bytes of [A-Za-z0-9._-], optionally "tenant/name" with one slash.
+//  * A field ends with its unit and its limits, both included: [ms, 0 to 60,000]. A request beyond them is refused by
+//    name, a reply keeps them. A list says how many elements it may have, then what each may be:
+//    [0 to 256 elements; name, 1 to 255 bytes].
+//  * "Unix ms" is a time, milliseconds since 1970 in UTC; "ms" is a duration. Sizes are bytes. Counts say of what.
+//  * A "name" (of a topic or a group) is of [A-Za-z0-9._-], optionally "tenant/name" with one slash. "text" is UTF-8,
+//    "anything" any bytes, "place" what an earlier reply gave to go on from. An "id" is as FrameIdentity says.
+//    A "random number" is any; 0 stands for none.
 //  * A field that may stand once must stand once: a request that repeats a singular field is refused.
 //  * Bit sets are little-endian: record p of a batch is bit (p % 8) of byte (p / 8). Missing bytes are zero.
 //  * A refusal is a gRPC status with google.rpc.ErrorInfo (unary calls) or a Refusal (streams): the same code in both.
@@ -188,23 +193,25 @@ func (LeaseResult) EnumDescriptor() ([]byte, []int) {
 // What an application sends and consumes. The service stores a record's bytes and never rewrites them.
 type Record struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Routing key, 0 to 1,024 bytes. Records of one key go to one queue: XXH64(key, seed 0) modulo the queue count.
+	// Routing key; may be empty. Records of one key go to one queue: XXH64(key, seed 0) modulo the queue count.
+	// [anything, 0 to 1,024 bytes]
 	Key []byte `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
-	// One label for coarse filtering, 0 to 255 bytes of UTF-8.
+	// One label for coarse filtering. [text, 0 to 255 bytes]
 	Tag string `protobuf:"bytes,2,opt,name=tag,proto3" json:"tag,omitempty"`
-	// Search keys, at most 16 of 1 to 255 bytes each.
+	// Search keys. [0 to 16 elements; text, 1 to 255 bytes]
 	Keys []string `protobuf:"bytes,3,rep,name=keys,proto3" json:"keys,omitempty"`
-	// At most 128 headers; all names and values together at most 32 KiB.
+	// Names and values; all of them together are at most 32,768 bytes. [0 to 128 elements]
 	Headers []*Header `protobuf:"bytes,4,rep,name=headers,proto3" json:"headers,omitempty"`
-	// The payload. All encoded records of a batch together are at most 4 MiB less 64 KiB (4,128,768 bytes).
+	// The payload. The encoded records of a frame, all batches together, are at most 4 MiB less 64 KiB.
+	// [anything, 0 to 4,128,768 bytes]
 	Body []byte `protobuf:"bytes,5,opt,name=body,proto3" json:"body,omitempty"`
-	// 0 (default) to 9. Carried to the consumer; it does not change the order of delivery.
+	// For the consumer; it does not change the order of delivery. 0 is the default. [level, 0 to 9]
 	Priority uint32 `protobuf:"varint,6,opt,name=priority,proto3" json:"priority,omitempty"`
-	// When the producer made the record, Unix milliseconds; 0 = not stated.
+	// When the producer made the record; 0 = not stated. The service does not look at it. [Unix ms, -2^63 to 2^63 - 1]
 	BornTimeMs int64 `protobuf:"varint,7,opt,name=born_time_ms,json=bornTimeMs,proto3" json:"born_time_ms,omitempty"`
 	// How the body is compressed. The service never looks inside.
 	Compression Compression `protobuf:"varint,8,opt,name=compression,proto3,enum=tallymq.v1.Compression" json:"compression,omitempty"`
-	// Size of the body before compression in bytes; must be given when compression is not NONE.
+	// Size of the body before compression; must be given when compression is not NONE. [bytes, 0 to 2^64 - 1]
 	PlainBytes    uint64 `protobuf:"varint,9,opt,name=plain_bytes,json=plainBytes,proto3" json:"plain_bytes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -306,9 +313,9 @@ func (x *Record) GetPlainBytes() uint64 {
 // One header of a record.
 type Header struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// 1 to 255 bytes of UTF-8. A name may stand more than once.
+	// A name may stand more than once. [text, 1 to 255 bytes]
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// 0 to 32 KiB of anything.
+	// The value; may be empty. [anything, 0 to 32,768 bytes]
 	Value         []byte `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -361,7 +368,7 @@ func (x *Header) GetValue() []byte {
 // The records of one queue, in order. Stored and served as bytes.
 type RecordBatch struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// 1 to 16,384 records.
+	// The records. [1 to 16,384 elements]
 	Records       []*Record `protobuf:"bytes,1,rep,name=records,proto3" json:"records,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -407,18 +414,20 @@ func (x *RecordBatch) GetRecords() []*Record {
 // What the service must know of a batch without opening it.
 type BatchHeader struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The topic's name.
+	// The topic's name. [name, 1 to 255 bytes]
 	Topic string `protobuf:"bytes,1,opt,name=topic,proto3" json:"topic,omitempty"`
-	// The queue, 0 to queue_count - 1. Ignored where queue_count is 0.
+	// The queue, less than queue_count. Ignored where queue_count is 0. [queue number, 0 to 1,023]
 	Queue uint32 `protobuf:"varint,2,opt,name=queue,proto3" json:"queue,omitempty"`
 	// The topic's queue count by which the client chose the queue; another count than the topic's is refused
-	// (QUEUE_COUNT_CHANGED, definite). 0 = the service chooses: for a frame without an identity a queue that this node leads,
-	// for one with an identity always the same queue, so that a retry reaches it (the answer may be NOT_LEADER).
+	// (QUEUE_COUNT_CHANGED, definite). 0 = the service chooses: for a frame without an identity a queue that this node
+	// leads, for one with an identity always the same queue, so that a retry reaches it (the answer may be NOT_LEADER).
+	// [queues, 0 to 1,024]
 	QueueCount uint32 `protobuf:"varint,3,opt,name=queue_count,json=queueCount,proto3" json:"queue_count,omitempty"`
-	// Encoded size in bytes of each record (without its tag and length prefix in the batch), one for each record.
+	// Encoded size of each record (without its tag and length prefix in the batch), one for each record.
+	// [1 to 16,384 elements; bytes, 0 to 4,128,768]
 	RecordLengths []uint32 `protobuf:"varint,4,rep,packed,name=record_lengths,json=recordLengths,proto3" json:"record_lengths,omitempty"`
-	// Unix milliseconds before which a record is not delivered, at most 40 days ahead: empty (deliver at once) or one for
-	// each record (0 = at once).
+	// Before which a record is not delivered: empty (deliver at once) or one for each record (0 = at once).
+	// [0 to 16,384 elements; Unix ms, 0 to 40 days ahead]
 	DeliveryTimesMs []int64 `protobuf:"varint,5,rep,packed,name=delivery_times_ms,json=deliveryTimesMs,proto3" json:"delivery_times_ms,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
@@ -550,13 +559,13 @@ func (x *Batch) GetRecords() *RecordBatch {
 // position counts the records of the frame through all its batches from 0.
 type FrameIdentity struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Random number of the producer instance, drawn anew at start, after a fork and before the sequence wraps.
-	// 0 = the service assigns an identity; such a frame cannot be retried safely.
+	// Random number of the producer instance, drawn anew at start, after a fork and before the sequence wraps. 0 = the
+	// service assigns an identity; such a frame cannot be retried safely. [random number, 0 to 2^64 - 1]
 	Instance uint64 `protobuf:"fixed64,1,opt,name=instance,proto3" json:"instance,omitempty"`
-	// Sequence number of the frame within the instance. Frames may arrive in any order.
+	// Sequence number of the frame within the instance. Frames may arrive in any order. [sequence, 0 to 2^32 - 1]
 	Sequence uint32 `protobuf:"varint,2,opt,name=sequence,proto3" json:"sequence,omitempty"`
-	// Unix milliseconds after which the service must refuse the frame (DEADLINE_PASSED, definite); at most 15 minutes
-	// ahead; 0 = 60 seconds from arrival. A stored frame is remembered until then, so a retry before it is stored once.
+	// After which the service must refuse the frame (DEADLINE_PASSED, definite); 0 = 60 seconds from arrival. A stored
+	// frame is remembered until then, so a retry before it is stored once. [Unix ms, 0 to 15 minutes ahead]
 	DeadlineMs    int64 `protobuf:"varint,3,opt,name=deadline_ms,json=deadlineMs,proto3" json:"deadline_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -618,9 +627,9 @@ type PublishRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Who sent the frame.
 	Identity *FrameIdentity `protobuf:"bytes,1,opt,name=identity,proto3" json:"identity,omitempty"`
-	// Name of the producer group; may be empty for plain publishing.
+	// Name of the producer group; may be empty for plain publishing. [name, 0 to 255 bytes]
 	ProducerGroup string `protobuf:"bytes,2,opt,name=producer_group,json=producerGroup,proto3" json:"producer_group,omitempty"`
-	// 1 to 256 batches, all for queues of one shard, no queue twice.
+	// The batches, all for queues of one shard, no queue twice. [1 to 256 elements]
 	Batches       []*Batch `protobuf:"bytes,3,rep,name=batches,proto3" json:"batches,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -682,7 +691,7 @@ type PublishReply struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The frame's identity (the one assigned, if the request had none).
 	Identity *FrameIdentity `protobuf:"bytes,1,opt,name=identity,proto3" json:"identity,omitempty"`
-	// One for each batch of the request, in its order.
+	// One for each batch of the request, in its order. [1 to 256 elements]
 	Batches []*StoredBatch `protobuf:"bytes,2,rep,name=batches,proto3" json:"batches,omitempty"`
 	// True if this frame had been stored by an earlier call.
 	RepeatedFrame bool `protobuf:"varint,3,opt,name=repeated_frame,json=repeatedFrame,proto3" json:"repeated_frame,omitempty"`
@@ -744,11 +753,12 @@ func (x *PublishReply) GetRepeatedFrame() bool {
 // Where a batch was stored.
 type StoredBatch struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The queue that holds it.
+	// The queue that holds it. [queue number, 0 to 1,023]
 	Queue uint32 `protobuf:"varint,1,opt,name=queue,proto3" json:"queue,omitempty"`
 	// Offset of its first record that is visible at once; the others follow. Delayed records get their offset when due.
+	// [offset, 0 to 2^63 - 1]
 	FirstOffset uint64 `protobuf:"varint,2,opt,name=first_offset,json=firstOffset,proto3" json:"first_offset,omitempty"`
-	// Number of records visible at once.
+	// Number of records visible at once. [records, 0 to 16,384]
 	VisibleCount  uint32 `protobuf:"varint,3,opt,name=visible_count,json=visibleCount,proto3" json:"visible_count,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -810,11 +820,11 @@ type PrepareRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Who sent the frame.
 	Identity *FrameIdentity `protobuf:"bytes,1,opt,name=identity,proto3" json:"identity,omitempty"`
-	// Name of the producer group, required: its live members are asked when nobody decides.
+	// Name of the producer group, required: its live members are asked when nobody decides. [name, 1 to 255 bytes]
 	ProducerGroup string `protobuf:"bytes,2,opt,name=producer_group,json=producerGroup,proto3" json:"producer_group,omitempty"`
-	// 1 to 256 batches, all for queues of one shard, no queue twice.
+	// The batches, all for queues of one shard, no queue twice. [1 to 256 elements]
 	Batches []*Batch `protobuf:"bytes,3,rep,name=batches,proto3" json:"batches,omitempty"`
-	// Milliseconds after which the group is asked for the decision, 1,000 to 86,400,000; 0 = the service's setting (6 s).
+	// After which the group is asked for the decision; 0 = the service's setting (6 s). [ms, 0 or 1,000 to 86,400,000]
 	CheckAfterMs  uint32 `protobuf:"varint,4,opt,name=check_after_ms,json=checkAfterMs,proto3" json:"check_after_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -883,7 +893,7 @@ type PrepareReply struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The frame's identity (the one assigned, if the request had none).
 	Identity *FrameIdentity `protobuf:"bytes,1,opt,name=identity,proto3" json:"identity,omitempty"`
-	// One for each batch of the request, in its order.
+	// One for each batch of the request, in its order. [1 to 256 elements]
 	Batches []*HalfBatch `protobuf:"bytes,2,rep,name=batches,proto3" json:"batches,omitempty"`
 	// True if this frame had been stored by an earlier call.
 	RepeatedFrame bool `protobuf:"varint,3,opt,name=repeated_frame,json=repeatedFrame,proto3" json:"repeated_frame,omitempty"`
@@ -945,17 +955,17 @@ func (x *PrepareReply) GetRepeatedFrame() bool {
 // One batch of a prepare frame: N independent transactions. Never reused for anything else.
 type HalfBatch struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The shard that holds it.
+	// The shard that holds it. [shard number, 0 to 4,095]
 	Shard uint32 `protobuf:"varint,1,opt,name=shard,proto3" json:"shard,omitempty"`
-	// Index of the Raft entry that holds it.
+	// Index of the Raft entry that holds it. [index, 0 to 2^64 - 1]
 	Index uint64 `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"`
-	// Number of the batch within that entry.
+	// Number of the batch within that entry. [batch number, 0 to 2^32 - 1]
 	Batch uint32 `protobuf:"varint,3,opt,name=batch,proto3" json:"batch,omitempty"`
-	// The queue its records are for.
+	// The queue its records are for. [queue number, 0 to 1,023]
 	Queue uint32 `protobuf:"varint,4,opt,name=queue,proto3" json:"queue,omitempty"`
-	// Position, within the frame, of its first record.
+	// Position, within the frame, of its first record. [position, 0 to 4,194,303]
 	FirstPosition uint32 `protobuf:"varint,5,opt,name=first_position,json=firstPosition,proto3" json:"first_position,omitempty"`
-	// Number of its records.
+	// Number of its records. [records, 1 to 16,384]
 	Count         uint32 `protobuf:"varint,6,opt,name=count,proto3" json:"count,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1036,19 +1046,19 @@ func (x *HalfBatch) GetCount() uint32 {
 // Decisions for transactions of one half batch, by bits. A decision names its exact transactions.
 type Decision struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Shard of the half batch.
+	// Shard of the half batch; one that is not there is refused (WRONG_HANDLE). [shard number, 0 to 4,095]
 	Shard uint32 `protobuf:"varint,1,opt,name=shard,proto3" json:"shard,omitempty"`
-	// Raft index of the half batch.
+	// Raft index of the half batch. [index, 0 to 2^64 - 1]
 	Index uint64 `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"`
-	// Number of the batch within the Raft entry.
+	// Number of the batch within the Raft entry. [batch number, 0 to 2^32 - 1]
 	Batch uint32 `protobuf:"varint,3,opt,name=batch,proto3" json:"batch,omitempty"`
-	// Instance of the prepare frame; must match what is stored (WRONG_HANDLE).
+	// Instance of the prepare frame; must match what is stored (WRONG_HANDLE). [random number, 0 to 2^64 - 1]
 	Instance uint64 `protobuf:"fixed64,4,opt,name=instance,proto3" json:"instance,omitempty"`
-	// Sequence of the prepare frame; must match what is stored (WRONG_HANDLE).
+	// Sequence of the prepare frame; must match what is stored (WRONG_HANDLE). [sequence, 0 to 2^32 - 1]
 	Sequence uint32 `protobuf:"varint,5,opt,name=sequence,proto3" json:"sequence,omitempty"`
-	// Transactions to commit, a bit for each record of the batch, at most 2,048 bytes.
+	// Transactions to commit, a bit for each record of the batch. [bits, 0 to 2,048 bytes]
 	CommitBits []byte `protobuf:"bytes,6,opt,name=commit_bits,json=commitBits,proto3" json:"commit_bits,omitempty"`
-	// Transactions to roll back; no bit may stand in both.
+	// Transactions to roll back, a bit for each record of the batch; no bit may stand in both. [bits, 0 to 2,048 bytes]
 	RollBackBits  []byte `protobuf:"bytes,7,opt,name=roll_back_bits,json=rollBackBits,proto3" json:"roll_back_bits,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1136,9 +1146,9 @@ func (x *Decision) GetRollBackBits() []byte {
 // Decides transactions of one shard; for clients that keep batches.
 type DecideRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Name of the producer group that prepared them; another one is refused (FOREIGN_HANDLE).
+	// Name of the producer group that prepared them; another one is refused (FOREIGN_HANDLE). [name, 1 to 255 bytes]
 	ProducerGroup string `protobuf:"bytes,1,opt,name=producer_group,json=producerGroup,proto3" json:"producer_group,omitempty"`
-	// 1 to 1,024 decisions, all of one shard.
+	// The decisions, all of one shard. [1 to 1,024 elements]
 	Decisions     []*Decision `protobuf:"bytes,2,rep,name=decisions,proto3" json:"decisions,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1191,7 +1201,7 @@ func (x *DecideRequest) GetDecisions() []*Decision {
 // What became of each decision: first decision wins.
 type DecideReply struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// One for each decision of the request, in its order.
+	// One for each decision of the request, in its order. [1 to 1,024 elements]
 	Results       []*DecisionResult `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1238,8 +1248,10 @@ func (x *DecideReply) GetResults() []*DecisionResult {
 type DecisionResult struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Asked to roll back, but committed before: nothing changed for these transactions (ALREADY_COMMITTED).
+	// [bits, 0 to 2,048 bytes]
 	AlreadyCommittedBits []byte `protobuf:"bytes,1,opt,name=already_committed_bits,json=alreadyCommittedBits,proto3" json:"already_committed_bits,omitempty"`
 	// Asked to commit, but rolled back before: nothing changed for these transactions (ALREADY_ROLLED_BACK).
+	// [bits, 0 to 2,048 bytes]
 	AlreadyRolledBackBits []byte `protobuf:"bytes,2,opt,name=already_rolled_back_bits,json=alreadyRolledBackBits,proto3" json:"already_rolled_back_bits,omitempty"`
 	// Set when the whole decision was refused and changed nothing (HANDLE_EXPIRED, WRONG_HANDLE, FOREIGN_HANDLE).
 	Refusal       *Refusal `protobuf:"bytes,3,opt,name=refusal,proto3" json:"refusal,omitempty"`
@@ -1301,17 +1313,17 @@ func (x *DecisionResult) GetRefusal() *Refusal {
 // One transaction, for clients that decide them singly.
 type Handle struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Shard of the half batch.
+	// Shard of the half batch; one that is not there is refused (WRONG_HANDLE). [shard number, 0 to 4,095]
 	Shard uint32 `protobuf:"varint,1,opt,name=shard,proto3" json:"shard,omitempty"`
-	// Raft index of the half batch.
+	// Raft index of the half batch. [index, 0 to 2^64 - 1]
 	Index uint64 `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"`
-	// Number of the batch within the Raft entry.
+	// Number of the batch within the Raft entry. [batch number, 0 to 2^32 - 1]
 	Batch uint32 `protobuf:"varint,3,opt,name=batch,proto3" json:"batch,omitempty"`
-	// Position of the record within its batch, from 0.
+	// Position of the record within its batch. [position, 0 to 16,383]
 	Record uint32 `protobuf:"varint,4,opt,name=record,proto3" json:"record,omitempty"`
-	// Instance of the prepare frame.
+	// Instance of the prepare frame. [random number, 0 to 2^64 - 1]
 	Instance uint64 `protobuf:"fixed64,5,opt,name=instance,proto3" json:"instance,omitempty"`
-	// Sequence of the prepare frame.
+	// Sequence of the prepare frame. [sequence, 0 to 2^32 - 1]
 	Sequence      uint32 `protobuf:"varint,6,opt,name=sequence,proto3" json:"sequence,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1392,9 +1404,9 @@ func (x *Handle) GetSequence() uint32 {
 // Commits transactions of one shard.
 type CommitRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Name of the producer group that prepared them.
+	// Name of the producer group that prepared them. [name, 1 to 255 bytes]
 	ProducerGroup string `protobuf:"bytes,1,opt,name=producer_group,json=producerGroup,proto3" json:"producer_group,omitempty"`
-	// 1 to 1,024 handles, all of one shard.
+	// The transactions, all of one shard. [1 to 1,024 elements]
 	Handles       []*Handle `protobuf:"bytes,2,rep,name=handles,proto3" json:"handles,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1485,9 +1497,9 @@ func (*CommitReply) Descriptor() ([]byte, []int) {
 // Rolls transactions of one shard back.
 type RollBackRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Name of the producer group that prepared them.
+	// Name of the producer group that prepared them. [name, 1 to 255 bytes]
 	ProducerGroup string `protobuf:"bytes,1,opt,name=producer_group,json=producerGroup,proto3" json:"producer_group,omitempty"`
-	// 1 to 1,024 handles, all of one shard.
+	// The transactions, all of one shard. [1 to 1,024 elements]
 	Handles       []*Handle `protobuf:"bytes,2,rep,name=handles,proto3" json:"handles,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1578,6 +1590,7 @@ func (*RollBackReply) Descriptor() ([]byte, []int) {
 type ProduceRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Chosen by the client, returned with the reply. Replies may come in another order than requests.
+	// [correlation, 0 to 2^64 - 1]
 	Correlation uint64 `protobuf:"varint,1,opt,name=correlation,proto3" json:"correlation,omitempty"`
 	// The frame.
 	//
@@ -1690,7 +1703,7 @@ func (*ProduceRequest_Decide) isProduceRequest_Request() {}
 // The answer to one frame of a produce stream.
 type ProduceReply struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Of the request.
+	// Of the request. [correlation, 0 to 2^64 - 1]
 	Correlation uint64 `protobuf:"varint,1,opt,name=correlation,proto3" json:"correlation,omitempty"`
 	// The answer.
 	//
@@ -1820,21 +1833,21 @@ func (*ProduceReply_Refusal) isProduceReply_Reply() {}
 // Why something was refused.
 type Refusal struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Stable code, for example "TMQ-TXN-003"; `tallymq explain CODE` tells more.
+	// Stable code, for example "TMQ-TXN-003"; `tallymq explain CODE` tells more. [text, 1 to 32 bytes]
 	Code string `protobuf:"bytes,1,opt,name=code,proto3" json:"code,omitempty"`
-	// Stable name, for example "ALREADY_COMMITTED".
+	// Stable name, for example "ALREADY_COMMITTED". [text, 1 to 64 bytes]
 	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	// What happened, for a person.
+	// What happened, for a person. [text, 1 to 1,024 bytes]
 	Message string `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
-	// What to do next, for a person.
+	// What to do next, for a person. [text, 1 to 512 bytes]
 	Hint string `protobuf:"bytes,4,opt,name=hint,proto3" json:"hint,omitempty"`
 	// True: it certainly did not happen. False: it may have happened.
 	Definite bool `protobuf:"varint,5,opt,name=definite,proto3" json:"definite,omitempty"`
 	// True: the same request may be sent again and may succeed.
 	Retryable bool `protobuf:"varint,6,opt,name=retryable,proto3" json:"retryable,omitempty"`
-	// Set with NOT_LEADER where the leader is known: its client address, host:port.
+	// Set with NOT_LEADER where the leader is known: its client address. [host:port, 0 to 261 bytes]
 	LeaderAddress string `protobuf:"bytes,7,opt,name=leader_address,json=leaderAddress,proto3" json:"leader_address,omitempty"`
-	// Set with DEADLINE_PASSED and DEADLINE_TOO_FAR: the shard's time when it refused, Unix milliseconds; else 0.
+	// Set with DEADLINE_PASSED and DEADLINE_TOO_FAR: the shard's time when it refused; else 0. [Unix ms, 0 to 2^63 - 1]
 	TimeMs        int64 `protobuf:"varint,8,opt,name=time_ms,json=timeMs,proto3" json:"time_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2016,13 +2029,13 @@ func (*SessionRequest_Answer) isSessionRequest_Request() {}
 // Opens a session: this process can answer checks for its group. Open one to every node of the cluster.
 type SessionHello struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Name of the producer group, required.
+	// Name of the producer group, required. [name, 1 to 255 bytes]
 	ProducerGroup string `protobuf:"bytes,1,opt,name=producer_group,json=producerGroup,proto3" json:"producer_group,omitempty"`
-	// The instance whose frames this process sends; not 0.
+	// The instance whose frames this process sends. [random number, 1 to 2^64 - 1]
 	Instance uint64 `protobuf:"fixed64,2,opt,name=instance,proto3" json:"instance,omitempty"`
 	// True: checks carry the records of the halves in question, for check code written by hand.
 	WantsRecords bool `protobuf:"varint,3,opt,name=wants_records,json=wantsRecords,proto3" json:"wants_records,omitempty"`
-	// Free text for operators, at most 255 bytes.
+	// Free text for operators. [text, 0 to 255 bytes]
 	Client        string `protobuf:"bytes,4,opt,name=client,proto3" json:"client,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2089,11 +2102,11 @@ func (x *SessionHello) GetClient() string {
 // An answer to a check. Records in none of the bit sets are UNKNOWN: asked again later.
 type CheckAnswer struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Of the check.
+	// Number of the check. [check number, 1 to 2^64 - 1]
 	Check uint64 `protobuf:"varint,1,opt,name=check,proto3" json:"check,omitempty"`
-	// Transactions to commit.
+	// Transactions to commit, of those in doubt by the check. [bits, 0 to 2,048 bytes]
 	CommitBits []byte `protobuf:"bytes,2,opt,name=commit_bits,json=commitBits,proto3" json:"commit_bits,omitempty"`
-	// Transactions to roll back.
+	// Transactions to roll back, of those in doubt by the check; no bit may stand in both. [bits, 0 to 2,048 bytes]
 	RollBackBits  []byte `protobuf:"bytes,3,opt,name=roll_back_bits,json=rollBackBits,proto3" json:"roll_back_bits,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2240,9 +2253,9 @@ func (*SessionReply_Check) isSessionReply_Reply() {}
 // The session is open.
 type SessionWelcome struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Name of the node at the other end.
+	// Name of the node at the other end. [text, 1 to 63 bytes]
 	Node string `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
-	// Name of the cluster.
+	// Name of the cluster. [text, 1 to 63 bytes]
 	Cluster       string `protobuf:"bytes,2,opt,name=cluster,proto3" json:"cluster,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2295,21 +2308,21 @@ func (x *SessionWelcome) GetCluster() string {
 // Asks what became of transactions in doubt.
 type Check struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Number of this question within the session; return it with the answer.
+	// Number of this question within the session; return it with the answer. [check number, 1 to 2^64 - 1]
 	Check uint64 `protobuf:"varint,1,opt,name=check,proto3" json:"check,omitempty"`
 	// The half batch in question.
 	Half *HalfBatch `protobuf:"bytes,2,opt,name=half,proto3" json:"half,omitempty"`
-	// Instance of its prepare frame.
+	// Instance of its prepare frame. [random number, 0 to 2^64 - 1]
 	Instance uint64 `protobuf:"fixed64,3,opt,name=instance,proto3" json:"instance,omitempty"`
-	// Sequence of its prepare frame.
+	// Sequence of its prepare frame. [sequence, 0 to 2^32 - 1]
 	Sequence uint32 `protobuf:"varint,4,opt,name=sequence,proto3" json:"sequence,omitempty"`
-	// The transactions in doubt.
+	// The transactions in doubt. [bits, 0 to 2,048 bytes]
 	InDoubtBits []byte `protobuf:"bytes,5,opt,name=in_doubt_bits,json=inDoubtBits,proto3" json:"in_doubt_bits,omitempty"`
-	// Topic of the half batch.
+	// Topic of the half batch. [name, 1 to 255 bytes]
 	Topic string `protobuf:"bytes,6,opt,name=topic,proto3" json:"topic,omitempty"`
-	// When it was stored, Unix milliseconds.
+	// When it was stored. [Unix ms, 0 to 2^63 - 1]
 	PreparedTimeMs int64 `protobuf:"varint,7,opt,name=prepared_time_ms,json=preparedTimeMs,proto3" json:"prepared_time_ms,omitempty"`
-	// How often this half batch was asked about, from 1.
+	// How often this half batch was asked about, this time included. [checks, 1 to 2^32 - 1]
 	Attempt uint32 `protobuf:"varint,8,opt,name=attempt,proto3" json:"attempt,omitempty"`
 	// The records in doubt, in order, where the session wants them.
 	Records       *RecordBatch `protobuf:"bytes,9,opt,name=records,proto3" json:"records,omitempty"`
@@ -2414,6 +2427,7 @@ func (x *Check) GetRecords() *RecordBatch {
 type SubscribeRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Chosen by the client for acknowledge, negative_acknowledge and extend; returned with their reply.
+	// [correlation, 0 to 2^64 - 1]
 	Correlation uint64 `protobuf:"varint,1,opt,name=correlation,proto3" json:"correlation,omitempty"`
 	// What is said.
 	//
@@ -2561,16 +2575,17 @@ func (*SubscribeRequest_Extend) isSubscribeRequest_Request() {}
 type SubscribeStart struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Name of the consumer group, required. A group seen for the first time is made with default settings.
+	// [name, 1 to 255 bytes]
 	ConsumerGroup string `protobuf:"bytes,1,opt,name=consumer_group,json=consumerGroup,proto3" json:"consumer_group,omitempty"`
-	// Name of the topic, required.
+	// Name of the topic, required. [name, 1 to 255 bytes]
 	Topic string `protobuf:"bytes,2,opt,name=topic,proto3" json:"topic,omitempty"`
-	// Random number of the consumer process, not 0.
+	// Of the consumer process. [random number, 1 to 2^64 - 1]
 	Consumer uint64 `protobuf:"fixed64,3,opt,name=consumer,proto3" json:"consumer,omitempty"`
-	// How long a delivery is leased, 1,000 to 43,200,000 ms; 0 = the group's setting (30 s).
+	// How long a delivery is leased; 0 = the group's setting (30 s). [ms, 0 or 1,000 to 43,200,000]
 	LeaseMs uint32 `protobuf:"varint,4,opt,name=lease_ms,json=leaseMs,proto3" json:"lease_ms,omitempty"`
 	// Where a group that is new to a queue starts.
 	StartAt StartAt `protobuf:"varint,5,opt,name=start_at,json=startAt,proto3,enum=tallymq.v1.StartAt" json:"start_at,omitempty"`
-	// Records per delivery at most, 1 to 16,384; 0 = 1,024.
+	// What one delivery may have at most; 0 = 1,024. [records, 0 to 16,384]
 	DeliveryRecordsMax uint32 `protobuf:"varint,6,opt,name=delivery_records_max,json=deliveryRecordsMax,proto3" json:"delivery_records_max,omitempty"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -2651,9 +2666,9 @@ func (x *SubscribeStart) GetDeliveryRecordsMax() uint32 {
 // Lets the service send more. Starts at nothing; adds up; at most 1,000,000 records and 1 GiB outstanding.
 type Credit struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Records.
+	// Further records. [records, 0 to 1,000,000]
 	Records uint32 `protobuf:"varint,1,opt,name=records,proto3" json:"records,omitempty"`
-	// Bytes of encoded records. One delivery may go over what is left.
+	// Further bytes of encoded records. One delivery may go over what is left. [bytes, 0 to 1,073,741,824]
 	RecordBytes   uint64 `protobuf:"varint,2,opt,name=record_bytes,json=recordBytes,proto3" json:"record_bytes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2706,7 +2721,7 @@ func (x *Credit) GetRecordBytes() uint64 {
 // To a consumer, on its subscribe stream.
 type SubscribeReply struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Of the request, for results and refusals of requests; otherwise 0.
+	// Of the request, for results and refusals of requests; otherwise 0. [correlation, 0 to 2^64 - 1]
 	Correlation uint64 `protobuf:"varint,1,opt,name=correlation,proto3" json:"correlation,omitempty"`
 	// What is said.
 	//
@@ -2819,31 +2834,33 @@ func (*SubscribeReply_Refusal) isSubscribeReply_Reply() {}
 // Consecutive messages of one queue, leased to one consumer.
 type Delivery struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Name of the topic.
+	// Name of the topic. [name, 1 to 255 bytes]
 	Topic string `protobuf:"bytes,1,opt,name=topic,proto3" json:"topic,omitempty"`
-	// The queue.
+	// The queue. [queue number, 0 to 1,023]
 	Queue uint32 `protobuf:"varint,2,opt,name=queue,proto3" json:"queue,omitempty"`
-	// Offset of the first record; the others follow without gaps.
+	// Offset of the first record; the others follow without gaps. [offset, 0 to 2^63 - 1]
 	FirstOffset uint64 `protobuf:"varint,3,opt,name=first_offset,json=firstOffset,proto3" json:"first_offset,omitempty"`
-	// Number of records.
+	// Number of records. [records, 1 to 16,384]
 	Count uint32 `protobuf:"varint,4,opt,name=count,proto3" json:"count,omitempty"`
-	// How often these records have been delivered to the group, from 1.
+	// How often these records have been delivered to the group, this time included; 0 in BrowseReply.
+	// [attempts, 0 to 1,000]
 	Attempt uint32 `protobuf:"varint,5,opt,name=attempt,proto3" json:"attempt,omitempty"`
-	// Token of the lease; grows with every lease of the group on this queue.
+	// Token of the lease; grows with every lease of the group on this queue. [lease token, 0 to 2^64 - 1]
 	Lease uint64 `protobuf:"varint,6,opt,name=lease,proto3" json:"lease,omitempty"`
-	// When the lease ends, Unix milliseconds by the service's clock.
+	// When the lease ends, by the service's clock. [Unix ms, 0 to 2^63 - 1]
 	LeaseUntilMs int64 `protobuf:"varint,7,opt,name=lease_until_ms,json=leaseUntilMs,proto3" json:"lease_until_ms,omitempty"`
-	// Instance of the frame that stored the records.
+	// Instance of the frame that stored the records. [random number, 0 to 2^64 - 1]
 	Instance uint64 `protobuf:"fixed64,8,opt,name=instance,proto3" json:"instance,omitempty"`
-	// Sequence of the frame that stored the records.
+	// Sequence of the frame that stored the records. [sequence, 0 to 2^32 - 1]
 	Sequence uint32 `protobuf:"varint,9,opt,name=sequence,proto3" json:"sequence,omitempty"`
 	// Positions of the records within that frame: one for each record, or empty when they follow first_position.
+	// [0 to 16,384 elements; position, 0 to 4,194,303]
 	Positions []uint32 `protobuf:"varint,10,rep,packed,name=positions,proto3" json:"positions,omitempty"`
-	// Position of the first record within that frame.
+	// Position of the first record within that frame. [position, 0 to 4,194,303]
 	FirstPosition uint32 `protobuf:"varint,11,opt,name=first_position,json=firstPosition,proto3" json:"first_position,omitempty"`
-	// When the records became visible, Unix milliseconds.
+	// When the records became visible. [Unix ms, 0 to 2^63 - 1]
 	VisibleTimeMs int64 `protobuf:"varint,12,opt,name=visible_time_ms,json=visibleTimeMs,proto3" json:"visible_time_ms,omitempty"`
-	// CRC32C of the encoded records below.
+	// Checksum of the encoded records below. [CRC32C, 0 to 2^32 - 1]
 	Crc32C uint32 `protobuf:"fixed32,13,opt,name=crc32c,proto3" json:"crc32c,omitempty"`
 	// The records.
 	Records       *RecordBatch `protobuf:"bytes,14,opt,name=records,proto3" json:"records,omitempty"`
@@ -2982,19 +2999,19 @@ func (x *Delivery) GetRecords() *RecordBatch {
 // Pulls messages of a topic from the queues that this node leads, waiting for some to come.
 type FetchRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Name of the consumer group, required.
+	// Name of the consumer group, required. [name, 1 to 255 bytes]
 	ConsumerGroup string `protobuf:"bytes,1,opt,name=consumer_group,json=consumerGroup,proto3" json:"consumer_group,omitempty"`
-	// Name of the topic, required.
+	// Name of the topic, required. [name, 1 to 255 bytes]
 	Topic string `protobuf:"bytes,2,opt,name=topic,proto3" json:"topic,omitempty"`
-	// Random number of the consumer process, not 0.
+	// Of the consumer process. [random number, 1 to 2^64 - 1]
 	Consumer uint64 `protobuf:"fixed64,3,opt,name=consumer,proto3" json:"consumer,omitempty"`
-	// Records at most, 1 to 16,384; 0 = 1,024.
+	// What all deliveries may have at most; 0 = 1,024. [records, 0 to 16,384]
 	RecordsMax uint32 `protobuf:"varint,4,opt,name=records_max,json=recordsMax,proto3" json:"records_max,omitempty"`
-	// Bytes of encoded records at most, up to 3 MiB (default); one record is returned whatever its size.
+	// Of encoded records at most; 0 = 3 MiB. One record is returned whatever its size. [bytes, 0 to 3,145,728]
 	RecordBytesMax uint64 `protobuf:"varint,5,opt,name=record_bytes_max,json=recordBytesMax,proto3" json:"record_bytes_max,omitempty"`
-	// How long to wait for the first message, 0 to 60,000 ms.
+	// How long to wait for the first message. [ms, 0 to 60,000]
 	WaitMs uint32 `protobuf:"varint,6,opt,name=wait_ms,json=waitMs,proto3" json:"wait_ms,omitempty"`
-	// As for SubscribeStart.
+	// As for SubscribeStart. [ms, 0 or 1,000 to 43,200,000]
 	LeaseMs uint32 `protobuf:"varint,7,opt,name=lease_ms,json=leaseMs,proto3" json:"lease_ms,omitempty"`
 	// As for SubscribeStart.
 	StartAt       StartAt `protobuf:"varint,8,opt,name=start_at,json=startAt,proto3,enum=tallymq.v1.StartAt" json:"start_at,omitempty"`
@@ -3091,7 +3108,7 @@ func (x *FetchRequest) GetStartAt() StartAt {
 // What a fetch brought.
 type FetchReply struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Empty when the wait ended with nothing.
+	// Empty when the wait ended with nothing. [0 to 16,384 elements]
 	Deliveries    []*Delivery `protobuf:"bytes,1,rep,name=deliveries,proto3" json:"deliveries,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3137,15 +3154,15 @@ func (x *FetchReply) GetDeliveries() []*Delivery {
 // Consecutive offsets of one delivery.
 type LeasedRange struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Name of the topic.
+	// Name of the topic. [name, 1 to 255 bytes]
 	Topic string `protobuf:"bytes,1,opt,name=topic,proto3" json:"topic,omitempty"`
-	// The queue.
+	// The queue; one that is not there is refused (UNKNOWN_QUEUE). [queue number, 0 to 1,023]
 	Queue uint32 `protobuf:"varint,2,opt,name=queue,proto3" json:"queue,omitempty"`
-	// Token of the lease, from the delivery.
+	// Token of the lease, from the delivery. [lease token, 1 to 2^64 - 1]
 	Lease uint64 `protobuf:"varint,3,opt,name=lease,proto3" json:"lease,omitempty"`
-	// First offset.
+	// First offset; with the count at most 2^63. [offset, 0 to 2^63 - 1]
 	FirstOffset uint64 `protobuf:"varint,4,opt,name=first_offset,json=firstOffset,proto3" json:"first_offset,omitempty"`
-	// Number of offsets, 1 to 16,384.
+	// Number of offsets. [offsets, 1 to 16,384]
 	Count         uint32 `protobuf:"varint,5,opt,name=count,proto3" json:"count,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3219,9 +3236,9 @@ func (x *LeasedRange) GetCount() uint32 {
 // These messages are done and must not come again. Repeating it is harmless.
 type AcknowledgeRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Name of the consumer group.
+	// Name of the consumer group. [name, 1 to 255 bytes]
 	ConsumerGroup string `protobuf:"bytes,1,opt,name=consumer_group,json=consumerGroup,proto3" json:"consumer_group,omitempty"`
-	// 1 to 1,024 ranges, all of queues of one shard.
+	// The ranges, all of queues of one shard. [1 to 1,024 elements]
 	Ranges        []*LeasedRange `protobuf:"bytes,2,rep,name=ranges,proto3" json:"ranges,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3274,13 +3291,13 @@ func (x *AcknowledgeRequest) GetRanges() []*LeasedRange {
 // These messages must come again, or go to the dead letters when this was the last attempt.
 type NegativeAcknowledgeRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Name of the consumer group.
+	// Name of the consumer group. [name, 1 to 255 bytes]
 	ConsumerGroup string `protobuf:"bytes,1,opt,name=consumer_group,json=consumerGroup,proto3" json:"consumer_group,omitempty"`
-	// 1 to 1,024 ranges, all of queues of one shard.
+	// The ranges, all of queues of one shard. [1 to 1,024 elements]
 	Ranges []*LeasedRange `protobuf:"bytes,2,rep,name=ranges,proto3" json:"ranges,omitempty"`
-	// Deliver again not before this long, 0 to 86,400,000 ms; 0 = the group's back-off.
+	// Deliver again not before this long; 0 = the group's back-off. [ms, 0 to 86,400,000]
 	DelayMs uint32 `protobuf:"varint,3,opt,name=delay_ms,json=delayMs,proto3" json:"delay_ms,omitempty"`
-	// Why, at most 1,024 bytes; kept with the dead letter.
+	// Why; kept with the dead letter. [text, 0 to 1,024 bytes]
 	Reason string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
 	// True: to the dead letters at once, whatever the attempt.
 	DeadLetter    bool `protobuf:"varint,5,opt,name=dead_letter,json=deadLetter,proto3" json:"dead_letter,omitempty"`
@@ -3356,11 +3373,11 @@ func (x *NegativeAcknowledgeRequest) GetDeadLetter() bool {
 // The consumer needs more time.
 type ExtendRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Name of the consumer group.
+	// Name of the consumer group. [name, 1 to 255 bytes]
 	ConsumerGroup string `protobuf:"bytes,1,opt,name=consumer_group,json=consumerGroup,proto3" json:"consumer_group,omitempty"`
-	// 1 to 1,024 ranges, all of queues of one shard.
+	// The ranges, all of queues of one shard. [1 to 1,024 elements]
 	Ranges []*LeasedRange `protobuf:"bytes,2,rep,name=ranges,proto3" json:"ranges,omitempty"`
-	// How long from now, 1,000 to 43,200,000 ms.
+	// How long from now. [ms, 1,000 to 43,200,000]
 	LeaseMs       uint32 `protobuf:"varint,3,opt,name=lease_ms,json=leaseMs,proto3" json:"lease_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3420,7 +3437,7 @@ func (x *ExtendRequest) GetLeaseMs() uint32 {
 // What became of each range.
 type LeaseReply struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// One for each range of the request, in its order.
+	// One for each range of the request, in its order. [1 to 1,024 elements]
 	Results       []LeaseResult `protobuf:"varint,1,rep,packed,name=results,proto3,enum=tallymq.v1.LeaseResult" json:"results,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3466,7 +3483,7 @@ func (x *LeaseReply) GetResults() []LeaseResult {
 // Asks where topics live.
 type RouteRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Names of 0 to 256 topics.
+	// Names of topics. [0 to 256 elements; name, 1 to 255 bytes]
 	Topics        []string `protobuf:"bytes,1,rep,name=topics,proto3" json:"topics,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3512,16 +3529,16 @@ func (x *RouteRequest) GetTopics() []string {
 // Where topics live, as the node asked knows it.
 type RouteReply struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Name of the cluster.
+	// Name of the cluster. [text, 1 to 63 bytes]
 	Cluster string `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
-	// All nodes.
+	// All nodes. [one for each node]
 	Nodes []*RouteNode `protobuf:"bytes,2,rep,name=nodes,proto3" json:"nodes,omitempty"`
-	// All shards.
+	// All shards. [1 to 4,096 elements]
 	Shards []*RouteShard `protobuf:"bytes,3,rep,name=shards,proto3" json:"shards,omitempty"`
-	// The topics asked for that exist, in no order.
+	// The topics asked for that exist, in no order. [0 to 256 elements]
 	Topics []*RouteTopic `protobuf:"bytes,4,rep,name=topics,proto3" json:"topics,omitempty"`
-	// The service's time when it answered, Unix milliseconds. A client that adds what has passed since by a steady clock of
-	// its own sets deadlines that hold, however wrong its machine's time is.
+	// The service's time when it answered. A client that adds what has passed since by a steady clock of its own sets
+	// deadlines that hold, however wrong its machine's time is. [Unix ms, 0 to 2^63 - 1]
 	TimeMs        int64 `protobuf:"varint,5,opt,name=time_ms,json=timeMs,proto3" json:"time_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3595,9 +3612,9 @@ func (x *RouteReply) GetTimeMs() int64 {
 // A node.
 type RouteNode struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Its name.
+	// Its name. [text, 1 to 63 bytes]
 	Node string `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
-	// Where clients reach it, host:port.
+	// Where clients reach it. [host:port, 3 to 261 bytes]
 	ClientAddress string `protobuf:"bytes,2,opt,name=client_address,json=clientAddress,proto3" json:"client_address,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3650,11 +3667,11 @@ func (x *RouteNode) GetClientAddress() string {
 // A shard.
 type RouteShard struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Its number.
+	// Its number. [shard number, 0 to 4,095]
 	Shard uint32 `protobuf:"varint,1,opt,name=shard,proto3" json:"shard,omitempty"`
-	// Name of the node that leads it; empty if unknown.
+	// Name of the node that leads it; empty if unknown. [text, 0 to 63 bytes]
 	Leader string `protobuf:"bytes,2,opt,name=leader,proto3" json:"leader,omitempty"`
-	// Raft term of that leader.
+	// Raft term of that leader. [term, 0 to 2^64 - 1]
 	Term          uint64 `protobuf:"varint,3,opt,name=term,proto3" json:"term,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3714,9 +3731,9 @@ func (x *RouteShard) GetTerm() uint64 {
 // A topic.
 type RouteTopic struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Its name.
+	// Its name. [name, 1 to 255 bytes]
 	Topic string `protobuf:"bytes,1,opt,name=topic,proto3" json:"topic,omitempty"`
-	// Shard of each queue; as many as the topic has queues.
+	// Shard of each queue; as many as the topic has queues. [1 to 1,024 elements; shard number, 0 to 4,095]
 	QueueShards   []uint32 `protobuf:"varint,2,rep,packed,name=queue_shards,json=queueShards,proto3" json:"queue_shards,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
