@@ -226,9 +226,11 @@ class Faults:
         chance = Random(fault.seed)
         stated = node.shadow.stated
         files = []
+        # Nothing can tell that the newest file lost its end, with all that said there was more.
+        last = stated.segment - (fault.kind == "truncated file")
         for name, content in sorted(node.disk.files.items()):
             parsed = parse_segment_name(name)
-            if parsed is not None and parsed[0] <= stated.segment:
+            if parsed is not None and parsed[0] <= last:
                 files.append((content, stated.offset if parsed[0] == stated.segment else len(content.synced)))
         if not files or files[-1][1] < 4096:
             return

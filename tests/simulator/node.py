@@ -24,7 +24,6 @@ from tallymq.raftlog.log import LogSettings
 from tallymq.raftlog.messages import Message, VoteReply
 from tallymq.raftlog.proposals import Body, Proposals, proposal_bytes
 from tallymq.raftlog.replica import Replica
-from tallymq.raftlog.settings import METADATA_SHARD
 from tallymq.raftlog.stamps import Stamps
 from tallymq.txn.commands import Command
 from tallymq.txn.outcomes import Result
@@ -137,6 +136,8 @@ class Node:
         self.full_since_us = -1
         self.timer_due_us = -1
         self.backlog.clear()
+        self._touched: int | None = None
+        self._deadlines_ms: dict[int, int] = {}
         settings = LogSettings(
             draw_salt=lambda: self.chance.getrandbits(64), segment_bytes=self.world.shape.segment_bytes, open_files_max=4
         )
@@ -208,6 +209,7 @@ class Node:
             self.backlog.append((life, action, arguments))
             return
         try:
+            self._touched = None
             action(*arguments)
             self._turn()
         except Crash as crash:
@@ -261,6 +263,7 @@ class Node:
 
     def receive(self, shard: int, peer: str, message: Message) -> None:
         self.world.note("receive", self.name, peer, shard, type(message).__name__, message.term)
+        self._touched = shard
         self.members[shard].received(peer, message)
 
     def peer_connected(self, peer: str) -> None:
@@ -288,17 +291,22 @@ class Node:
 
     def _turn(self) -> None:
         now_ms = self.now_ms()
-        for member in self.members.values():
+        # A message is of one shard, and the others stay as they were; anything else may be of all.
+        touched = self.members if self._touched is None else (self._touched,)
+        for shard in touched:
+            member = self.members[shard]
             if member.next_deadline_ms <= now_ms:
                 member.tick()
         if self.syncing is None:
-            for handle in self.handles.values():
-                handle.gather()
+            for shard in touched:
+                self.handles[shard].gather()
             self._write()
-        for shard, member in self.members.items():
+        for shard in touched:
+            member = self.members[shard]
+            self._deadlines_ms[shard] = member.next_deadline_ms
             if member.health != "ok" and not self.damaged:
                 raise Violation(f"{self.name} stopped shard {shard}: {member.health}")
-        self._set_timer()
+        self._set_timer(now_ms)
 
     def _write(self) -> None:
         try:
@@ -332,13 +340,13 @@ class Node:
         if self.log.round_open == round_open and self.syncing is None:
             self.log.seal()
 
-    def _set_timer(self) -> None:
+    def _set_timer(self, now_ms: int) -> None:
         world = self.world
-        wait_ms = min(member.next_deadline_ms for member in self.members.values()) - self.now_ms()
+        wait_ms = min(self._deadlines_ms.values()) - now_ms
         grid_ms = world.shape.consensus.heartbeat_ms // 5
         if wait_ms > grid_ms:
             # On a grid, as the host does, so that the heartbeats of all shards leave together.
-            wait_ms += -(self.now_ms() + wait_ms) % grid_ms
+            wait_ms += -(now_ms + wait_ms) % grid_ms
         wait_us = max(int(min(wait_ms, 60_000) * 1000 / self.rate), TIMER_US_MIN)
         due_us = world.now_us + wait_us
         if self.timer_due_us < 0 or due_us < self.timer_due_us:
@@ -349,8 +357,3 @@ class Node:
         if life == self.life and due_us == self.timer_due_us:
             self.timer_due_us = -1
             self.do(life, lambda: None)
-
-    @property
-    def is_metadata_fresh(self) -> bool:
-        """Whether this node leads the metadata shard."""
-        return self.handles[METADATA_SHARD].is_leader

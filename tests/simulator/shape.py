@@ -89,7 +89,7 @@ def names_of(count: int) -> list[str]:
 def draw_shape(seed: int) -> Shape:
     """Return the shape of a run."""
     chance = Random(f"shape {seed}")
-    heartbeat_ms = chance.choice((150, 200, 300))
+    heartbeat_ms = chance.choice((150, 300, 500))
     election_ms_min = heartbeat_ms * chance.choice((2, 3, 4))
     settings = ConsensusSettings(
         heartbeat_ms=heartbeat_ms,
@@ -110,7 +110,7 @@ def draw_shape(seed: int) -> Shape:
         flush_us=chance.choice(((SECOND_US, 3 * SECOND_US), (5 * SECOND_US, 20 * SECOND_US))),
         segment_bytes=chance.choice((16 << 10, 64 << 10, 256 << 10)),
         consensus=settings,
-        think_us=chance.choice((500_000, 1_000_000, 2_000_000)),
+        think_us=chance.choice((600_000, 1_500_000, 3_000_000)),
     )
 
 

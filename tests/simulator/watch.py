@@ -101,6 +101,8 @@ class WatchedLog(NodeLog):
         self.shadow.since.append((self.round_open, shard, ("hard state", term, voted_for)))
 
     def write_round(self) -> int | None:
+        if not self._drafts:
+            return None
         stated = self._writer.synced_end.position
         written = super().write_round()
         if written is not None:
