@@ -7,13 +7,15 @@ MAKEFLAGS += --no-builtin-rules
 
 PYTHON ?= python3
 BIN := .venv/bin
+# Of wall clock, in the long part.
+SIMULATED_MINUTES ?= 2
 ROOMS := proto raftlog service sdk txn
 OURS := $(ROOMS) tests examples benchmarks
 # Without it `python -m` would put this folder first on the path, and each room would be importable under two names.
 export PYTHONSAFEPATH := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: chaos fuzz help setup demo demo-cluster test check format lint imports types stubs verify-stubs long bench bench-compare \
+.PHONY: chaos fuzz simulate help setup demo demo-cluster test check format lint imports types stubs verify-stubs long bench bench-compare \
 	clean FORCE
 
 help: ## This list
@@ -52,6 +54,12 @@ test: .venv/installed ## The tests, without the long ones (ARGS="-k name" choose
 # With what each of them found, figures too, also when all is well.
 long: .venv/installed ## The long tests: real clusters, real databases, real faults
 	@$(BIN)/python -m pytest -m long -rA $(ARGS)
+	@PYTHONPATH='$(CURDIR)' PYTHONHASHSEED=0 $(BIN)/python -m tests.simulator --minutes $(SIMULATED_MINUTES)
+
+# SEED=n replays one run exactly; MINUTES=m runs many seeds by wall clock, one process a core.
+simulate: .venv/installed ## The cluster under virtual time (SEED=n or MINUTES=m); traces go to build/simulator/
+	@PYTHONPATH='$(CURDIR)' PYTHONHASHSEED=0 $(BIN)/python -m tests.simulator \
+		$(if $(SEED),--seed $(SEED),--minutes $(or $(MINUTES),1)) $(ARGS)
 
 # NEMESIS=kill,half or all; NODES=3 or 5; ARGS="--seed 7 --rate 300". Results in build/chaos.
 chaos: .venv/installed ## Real nodes under real faults, as root (MINUTES=10 NEMESIS=all NODES=3)

@@ -23,7 +23,7 @@ from tests.workloads import history
 from tests.workloads.history import Outcome
 
 if TYPE_CHECKING:
-    from tests.simulator.world import World
+    pass
 
 GROUPS = ("bank", "audit")
 LEASE_MS = 3_000
@@ -49,7 +49,7 @@ def read_pieces(handle: Handle, pieces: tuple[LeasedPiece, ...] | list[LeasedPie
     return records
 
 
-def _read_lease(handle: Handle, result: Any) -> Any:  # noqa: ANN401 - whatever the rules answer
+def _read_lease(handle: Handle, result: Any) -> Any:
     return (result, read_pieces(handle, result.pieces)) if isinstance(result, Leased) else result
 
 
@@ -80,9 +80,7 @@ class Consumer(Client):
             return
         token = leased.pieces[0].lease
         self.world.record(
-            history.Deliver(
-                self.name, began_us, self.world.now_us, self.group, topic, queue, tuple(records), token
-            )
+            history.Deliver(self.name, began_us, self.world.now_us, self.group, topic, queue, tuple(records), token)
         )
         if len(records) == sum(piece.count for piece in leased.pieces):
             yield from self._finish(shard, topic, queue, leased)
@@ -134,7 +132,7 @@ class Operator(Client):
         shape = self.world.shape
         return f"topic-{self.chance.randrange(self.world.topics)}", self.chance.randrange(2 * shape.shards)
 
-    def _insist(self, shard: int, command: Any, then: Any = None) -> Generator[Sleep | Call, Answer | None, Any]:  # noqa: ANN401
+    def _insist(self, shard: int, command: Any, then: Any = None) -> Generator[Sleep | Call, Answer | None, Any]:
         while True:
             answer = yield from self.submit(shard, command, (), then, tries=50)
             if answer.outcome is Outcome.OK:
@@ -180,9 +178,7 @@ class Operator(Client):
         for topic, queue in queues:
             yield from self._read(topic, queue)
             for group in GROUPS:
-                self.world.record(
-                    history.Drained(self.name, self.world.now_us, self.world.now_us, group, topic, queue)
-                )
+                self.world.record(history.Drained(self.name, self.world.now_us, self.world.now_us, group, topic, queue))
         self.world.is_read = True
 
     def _is_done(self, topic: str, queue: int) -> Generator[Sleep | Call, Answer | None, bool]:
@@ -216,7 +212,5 @@ class Operator(Client):
             if not found or offset >= next_offset:
                 break
         self.world.record(
-            history.Log(
-                self.name, began_us, self.world.now_us, topic, queue, first_offset, next_offset, tuple(records)
-            )
+            history.Log(self.name, began_us, self.world.now_us, topic, queue, first_offset, next_offset, tuple(records))
         )

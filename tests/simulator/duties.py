@@ -1,4 +1,4 @@
-"""What a node does by itself beside its rounds: flushes, timers that are due, checks, and queues that ought to be there.
+"""What a node does by itself beside its rounds: flushes, due timers, checks, and queues that ought to be there.
 
 In a real node the host's upkeep and the service's loops do this; here they propose the same commands at the same
 occasions, so that the log sees them.
@@ -50,8 +50,9 @@ class Duties:
         """As the host's upkeep does: retry what the store did not take, write the mark, flush what is there now."""
         node = self._node
         self._plan_flush()
-        written = all([replica.flush_writes() for replica in node.replicas.values()])
-        if not written or self._flushing:
+        # Each of them, whatever the ones before it could do.
+        stalled = [shard for shard, replica in node.replicas.items() if not replica.flush_writes()]
+        if stalled or self._flushing:
             return
         applied = {shard: replica.applied_index for shard, replica in node.replicas.items()}
         for shard, index in applied.items():

@@ -160,7 +160,7 @@ class Network:
                 self.links[name, peer].epoch += 1
                 self.links[peer, name].epoch += 1
                 self.links[name, peer].held = self.links[peer, name].held = None
-                delay_us = self.chance.randrange(100, 10_000) if noticed else self.chance.randrange(1_000_000, 5_000_000)
+                delay_us = self.chance.randrange(*((100, 10_000) if noticed else (1_000_000, 5_000_000)))
                 self._world.after(delay_us, self._notice, peer, name)
 
     def _notice(self, name: str, peer: str) -> None:

@@ -139,7 +139,9 @@ class Node:
         self._touched: int | None = None
         self._deadlines_ms: dict[int, int] = {}
         settings = LogSettings(
-            draw_salt=lambda: self.chance.getrandbits(64), segment_bytes=self.world.shape.segment_bytes, open_files_max=4
+            draw_salt=lambda: self.chance.getrandbits(64),
+            segment_bytes=self.world.shape.segment_bytes,
+            open_files_max=4,
         )
         try:
             self.log: WatchedLog = WatchedLog.open(self.disk, self.store, settings)  # type: ignore[assignment]
@@ -201,7 +203,7 @@ class Node:
         handle = Handle(self, consensus, replica, self.log, stamps, Proposals(ENTRY_BYTES_MAX, QUEUE_BYTES_MAX))
         self.members[shard], self.replicas[shard], self.handles[shard] = consensus, replica, handle
 
-    def do(self, life: int, action: Callable[..., None], *arguments: Any) -> None:  # noqa: ANN401 - of the action
+    def do(self, life: int, action: Callable[..., None], *arguments: Any) -> None:
         """One turn of the loop: something happens, and all that follows from it."""
         if life != self.life or not self.alive:
             return

@@ -10,6 +10,9 @@ from tallymq.raftlog.consensus import ConsensusSettings
 SECOND_US = 1_000_000
 
 
+CONSENSUS = ConsensusSettings(heartbeat_ms=150, election_ms_min=600, election_ms_max=1200)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
     """Sizes and settings of one run."""
@@ -24,7 +27,7 @@ class Shape:
     sync_us: tuple[int, int] = (200, 8_000)
     flush_us: tuple[int, int] = (2 * SECOND_US, 10 * SECOND_US)
     segment_bytes: int = 64 << 10
-    consensus: ConsensusSettings = ConsensusSettings(heartbeat_ms=150, election_ms_min=600, election_ms_max=1200)
+    consensus: ConsensusSettings = CONSENSUS
     producers: int = 6
     consumers: int = 3
     think_us: int = 1_500_000
@@ -34,7 +37,7 @@ class Shape:
 
 
 class Fault(msgspec.Struct, frozen=True):
-    """Something that goes wrong at `at_us` for `for_us`, to `nodes`; `size` and `seed` mean what the kind makes of them."""
+    """Something goes wrong at `at_us` for `for_us`, to `nodes`; `size` and `seed` mean what the kind makes of them."""
 
     at_us: int
     kind: str

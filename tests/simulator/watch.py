@@ -170,7 +170,9 @@ class Watch:
 
     def _leads(self, node: "Node", shard: int, term: int) -> None:
         if self._leaders.setdefault((shard, term), node.name) != node.name:
-            raise Violation(f"election safety: {node.name} and {self._leaders[shard, term]} lead term {term} of {shard}")
+            raise Violation(
+                f"election safety: {node.name} and {self._leaders[shard, term]} lead term {term} of {shard}"
+            )
 
     def _voted(self, node: "Node", shard: int, term: int, candidate: str) -> None:
         first = self._votes.setdefault((shard, node.name, term), candidate)
@@ -179,8 +181,9 @@ class Watch:
 
     def _announced(self, node: "Node", shard: int, message: AppendReply) -> None:
         durable = node.shadow.durable[shard].terms
-        if message.synced_index > len(durable):
-            raise Violation(f"{node.name} says {message.synced_index} of shard {shard} is synced, that is {len(durable)}")
+        index = message.synced_index
+        if index and (index > len(durable) or node.log.term_at(shard, index) != durable[index - 1]):
+            raise Violation(f"durability: {node.name} says {index} of shard {shard} is synced, that is {len(durable)}")
 
     def led(self, node: "Node", shard: int) -> None:
         """Leader completeness, when a node says it leads."""

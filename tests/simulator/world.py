@@ -41,9 +41,7 @@ class Figures:
 class World:
     """Run it with `run`; a broken promise is a Violation."""
 
-    def __init__(
-        self, seed: int, shape: Shape, faults: Sequence[Fault], trace: list[str] | None = None
-    ) -> None:
+    def __init__(self, seed: int, shape: Shape, faults: Sequence[Fault], trace: list[str] | None = None) -> None:
         self.seed = seed
         self.shape = shape
         self.names = names_of(shape.nodes)
@@ -72,12 +70,12 @@ class World:
 
     # Time
 
-    def at(self, due_us: int, action: Callable[..., None], *arguments: Any) -> None:  # noqa: ANN401 - of the action
+    def at(self, due_us: int, action: Callable[..., None], *arguments: Any) -> None:
         """Let something happen then."""
         self._ticket += 1
         heapq.heappush(self._queue, (due_us, self._ticket, action, arguments))
 
-    def after(self, delay_us: int, action: Callable[..., None], *arguments: Any) -> None:  # noqa: ANN401
+    def after(self, delay_us: int, action: Callable[..., None], *arguments: Any) -> None:
         """Let something happen so much later."""
         self.at(self.now_us + delay_us, action, *arguments)
 
@@ -151,8 +149,7 @@ class World:
 
     def run(self) -> Figures:
         """Chaos, then calm: everything must have been kept, and everything must go on."""
-        for name in self.names:
-            self.nodes[name].start()
+        self.start_nodes()
         self._start_clients()
         for fault in self._plan:
             self.at(fault.at_us, self.faults.happen, fault)
@@ -165,6 +162,17 @@ class World:
             first = verdict.anomalies[0]
             raise Violation(f"{first.kind}: {first.text} ({len(verdict.anomalies)} anomalies)")
         return self.figures()
+
+    def start_nodes(self) -> None:
+        """Start all of them."""
+        for name in self.names:
+            self.nodes[name].disk.is_lying = self.shape.lies
+            self.nodes[name].start()
+
+    def leader(self, shard: int) -> Node | None:
+        """Return who leads a shard and may be asked, the latest if two think so."""
+        leading = [node for node in self.nodes.values() if node.alive and node.handles[shard].is_leader]
+        return max(leading, key=lambda node: node.members[shard].term, default=None)
 
     def figures(self) -> Figures:
         """Return what has happened so far."""
@@ -237,7 +245,7 @@ class World:
 class Prober(Operator):
     """Asks for the least there is, until it gets it."""
 
-    def probe(self, shard: int, served: set[int]) -> Any:  # noqa: ANN401 - a script
+    def probe(self, shard: int, served: set[int]) -> Any:
         from tallymq.txn.commands import Barrier
 
         yield from self._insist(shard, Barrier())

@@ -4,8 +4,8 @@ An anomaly is told from what clients were told and saw, never from the inside of
 (an UNKNOWN outcome) may have happened or not, and is held against nobody; but it may not be both.
 
 Kinds, a file for each column:
-- `checker_log`           what is on a queue: lost, phantom, corrupted, duplicate-store, offset-reuse, offset-gap,
-                          nonmonotonic-send;
+- `checker_log`           what is on a queue: lost, refused-stored, phantom, corrupted, duplicate-store, offset-reuse,
+                          offset-gap, nonmonotonic-send;
 - `checker_transactions`  outcome-flip, rolled-back-delivered, undecided-delivered, half-delivered,
                           committed-never-delivered, check-gap;
 - `checker_groups`        unobserved, nonmonotonic and skip (within one delivery: internal; across: external),

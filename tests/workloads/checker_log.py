@@ -1,5 +1,6 @@
 """What is on a queue, and what of it must be there.
 
+refused-stored    a publish was refused, certainly, and its message was seen
 lost              a publish was answered OK, and the queue does not hold its message at the end
 phantom           a message was seen that nobody had sent, or in another queue than it was sent to
 corrupted         a message was seen with other bytes than it was sent with
@@ -19,6 +20,7 @@ from tests.workloads.history import Message, Outcome
 def anomalies(seen: Seen) -> Iterator[Anomaly]:
     """Yield what is wrong with the queues."""
     yield from _lost(seen)
+    yield from _refused(seen)
     yield from _strange(seen)
     yield from _offsets(seen)
     yield from _gaps(seen)
@@ -36,6 +38,15 @@ def _lost(seen: Seen) -> Iterator[Anomaly]:
             trimmed = log is not None and bool(publish.offsets) and publish.offsets[place] < log.first_offset
             if log is not None and not trimmed and message.id not in there[queue]:
                 yield Anomaly("lost", f"{message.id} of {publish.client}, acknowledged, is not on {_name(queue)}")
+
+
+def _refused(seen: Seen) -> Iterator[Anomaly]:
+    visible = seen.visible_ids()
+    tried = {m.id for one in seen.publishes if one.outcome is not Outcome.REFUSED for m in one.messages}
+    for publish in seen.publishes:
+        for message in publish.messages:
+            if publish.outcome is Outcome.REFUSED and message.id in visible and message.id not in tried:
+                yield Anomaly("refused-stored", f"{message.id} of {publish.client} was refused, and was seen")
 
 
 def _strange(seen: Seen) -> Iterator[Anomaly]:

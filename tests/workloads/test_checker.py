@@ -92,6 +92,7 @@ def final(*records: Record, next_offset: int = 4) -> list[History]:
 
 BAD: dict[str, list[History]] = {
     "lost": instead(Publish, 1, messages=(M[5],), offsets=()),
+    "refused-stored": instead(Publish, 1, outcome=Outcome.REFUSED, offsets=()),
     "phantom": [*good(), deliver(300, Record(4, "m9", "d9", 1))],
     "corrupted": [*good(), deliver(300, Record(1, "m1", "other", 2), client="d")],
     "duplicate-store": final(at(0, 0), at(1, 1), at(2, 2), at(3, 3), at(4, 0), next_offset=5),
