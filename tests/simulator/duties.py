@@ -64,6 +64,7 @@ class Duties:
     def _flushed(self, batches: int) -> None:
         self._flushing = False
         self._node.store.flushed(batches)
+        self._node.log.flushes.completed()
 
     # What led shards want
 
