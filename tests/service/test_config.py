@@ -107,6 +107,7 @@ def test_a_file_that_is_no_toml_names_the_line(tmp_path: Path) -> None:
         ({}, {"members": "node-1=10.0.0.1:1/10.0.0.1:2,node-2=10.0.0.2:1/10.0.0.2:2"}, "beyond loopback"),
         ({}, {"members": "node-2=127.0.0.1:1/127.0.0.1:2"}, "is not among the members"),
         ({}, {"members": "node-1=127.0.0.1:1/127.0.0.1:2,node-1=127.0.0.1:3/127.0.0.1:4"}, "listed twice"),
+        ({}, {"listen": "h" * 254 + ":7070"}, "allowed: HOST:PORT"),
         ({}, {"listen_metrics": "127.0.0.1:7070"}, "listen and listen_metrics are both 127.0.0.1:7070"),
         ({}, {"server_key": __file__}, "must be given together"),
         ({}, {"server_key": "nowhere", "server_certificate": "nowhere"}, "there is no file nowhere"),
