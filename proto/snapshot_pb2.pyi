@@ -121,12 +121,10 @@ class Refused(_message.Message):
     def __init__(self) -> None: ...
 
 class BodyWanted(_message.Message):
-    __slots__ = ("index", "entry_term")
+    __slots__ = ("index",)
     INDEX_FIELD_NUMBER: _ClassVar[int]
-    ENTRY_TERM_FIELD_NUMBER: _ClassVar[int]
     index: int
-    entry_term: int
-    def __init__(self, index: _Optional[int] = ..., entry_term: _Optional[int] = ...) -> None: ...
+    def __init__(self, index: _Optional[int] = ...) -> None: ...
 
 class BodyFound(_message.Message):
     __slots__ = ("index", "entry_term", "start", "found")

@@ -160,7 +160,8 @@ class SendQueue:
             self._urgent.append((size, pieces))
             return True
         if kind == KIND_SNAPSHOT:
-            if self.snapshot_bytes + size > self._snapshot_bytes_max:
+            # One body may be larger than the bound: then it waits alone.
+            if self._snapshots and self.snapshot_bytes + size > self._snapshot_bytes_max:
                 return False
             self.snapshot_bytes += size
             self._snapshots.append((size, pieces))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Protocol, cast
 
@@ -66,6 +66,8 @@ class ShardHandle:
         self._log = log
         self._stamps = stamps
         self._proposals = proposals
+        self.on_damaged: Callable[[Reference], None] = lambda reference: None
+        """Told of what `read` could not serve; the host sees to its repair."""
         self._appended: dict[int, list[Proposal[Caller]]] = {}
         self._entries = 0
 
@@ -137,7 +139,17 @@ class ShardHandle:
         return caller
 
     def read(self, reference: Reference) -> bytes:
-        """Return exactly the bytes of a batch. Raises BodyDamaged: they are not what was stored, and not served."""
+        """Return exactly the bytes of a batch. Raises BodyDamaged: they are not what was stored, and not served.
+
+        The other nodes are then asked for them: a later call may find them repaired.
+        """
+        try:
+            return self._read(reference)
+        except BodyDamaged:
+            self.on_damaged(reference)
+            raise
+
+    def _read(self, reference: Reference) -> bytes:
         try:
             data = self._log.read_slice(self.number, reference.index, reference.start, reference.length)
         except (LookupError, OSError) as error:

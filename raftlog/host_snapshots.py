@@ -21,7 +21,7 @@ from tallymq.raftlog.snapshot import Parts, Rate, Slots, Snapshots, SnapshotSett
 from tallymq.raftlog.snapshot_codec import decode_snapshot, encode_snapshot
 from tallymq.raftlog.snapshot_messages import Envelope
 from tallymq.raftlog.snapshot_settings import Flushes
-from tallymq.txn.types import Effect, MetadataChanged
+from tallymq.txn.types import Effect, MetadataChanged, Reference
 
 LOG = logging.getLogger(__name__)
 
@@ -72,6 +72,8 @@ class HostSnapshots:
             shard.handle.number: Snapshots(self._parts(settings, opened, shard, flushes), wanted, rate, slots)
             for shard in shards
         }
+        for shard in shards:
+            shard.handle.on_damaged = partial(self._damaged, shard.handle.number)
 
     def _parts(self, settings: HostSettings, opened: Opened, shard: Shard, flushes: Flushes) -> Parts:
         number = shard.handle.number
@@ -87,12 +89,18 @@ class HostSnapshots:
             send=self._send,
             now_ms=now_ms,
             installed=partial(self._installed, number),
+            peers=lambda: [member.node for member in settings.peers],
         )
 
     @property
     def installed(self) -> int:
         """How many snapshots were installed here since the start."""
         return sum(shard.receiver.installed_count for shard in self.shards.values())
+
+    @property
+    def repaired_bodies(self) -> int:
+        """How many damaged bodies were repaired since the start."""
+        return sum(shard.repair.repaired_count for shard in self.shards.values())
 
     @property
     def sent_bytes(self) -> int:
@@ -130,10 +138,14 @@ class HostSnapshots:
             raise DecodeError(f"a snapshot of shard {envelope.shard} in a frame for shard {frame.shard}")
         self._do(partial(self.shards[envelope.shard].received, peer, envelope))
 
+    def _damaged(self, shard: int, reference: Reference) -> None:
+        LOG.warning("entry %d of shard %d is damaged here; the other nodes are asked for it", reference.index, shard)
+        self._do(partial(self.shards[shard].damaged, reference))
+
     def synced(self) -> None:
         """A round is durable."""
         for shard in self.shards.values():
-            if shard.receiver.is_busy:
+            if shard.waits_for_sync:
                 self._do(shard.synced)
 
     # Inside

@@ -316,6 +316,12 @@ class NodeLog:
             raise BodyDamaged(f"the store does not know where entry {index} of shard {shard} is")
         return decode_location(value)
 
+    def repaired(self, shard: int, index: int) -> None:
+        """The store has another place for the bytes of an applied entry: look there from now on."""
+        log = self._shard(shard)
+        if log.holds(index) and index <= log.applied:
+            log.drop_through(index)
+
     # --- Applied, flushed, closed --------------------------------------------------------------------------------
 
     def applied(self, shard: int, index: int) -> None:

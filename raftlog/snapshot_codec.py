@@ -89,7 +89,7 @@ def _fill(header: snapshot_pb2.SnapshotFrame, message: SnapshotMessage) -> list[
         case Refused():
             header.refused.SetInParent()
         case BodyWanted():
-            header.body_wanted.index, header.body_wanted.entry_term = message.index, message.entry_term
+            header.body_wanted.index = message.index
         case BodyFound():
             found = header.body_found
             found.index, found.entry_term = message.index, message.entry_term
@@ -162,8 +162,8 @@ def _message(header: snapshot_pb2.SnapshotFrame, raw: memoryview) -> SnapshotMes
     if kind == "ending":
         return _ending(attempt, header.ending)
     if kind == "body_wanted":
-        _check_entry(header.body_wanted.index, header.body_wanted.entry_term)
-        return BodyWanted(header.body_wanted.index, header.body_wanted.entry_term)
+        _check_entry(header.body_wanted.index, 1)
+        return BodyWanted(header.body_wanted.index)
     return _answer(kind, header)
 
 
@@ -261,7 +261,7 @@ def _bodies(header: snapshot_pb2.Pieces, raw: memoryview) -> tuple[BodyPiece, ..
 
 
 def _body_found(header: snapshot_pb2.BodyFound, raw: memoryview) -> BodyFound:
-    _check_entry(header.index, header.entry_term)
+    _check_entry(header.index, header.entry_term if header.found else 1)
     if header.start + len(raw) > PAYLOAD_BYTES_MAX or header.found != (len(raw) > 0):
         raise DecodeError("a body that no entry can have")
     return BodyFound(header.index, header.entry_term, header.start, bytes(raw), header.found)

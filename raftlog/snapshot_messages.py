@@ -89,17 +89,16 @@ class Refused(Struct, frozen=True):
 
 
 class BodyWanted(Struct, frozen=True):
-    """Asks any member for what the entry of `entry_term` carries."""
+    """Asks any member for the bytes of an entry."""
 
     index: int
-    entry_term: int
 
 
 class BodyFound(Struct, frozen=True):
-    """The answer; `found` False: it cannot be had there either."""
+    """The answer: the bytes from `start` of its payload; `found` False: they cannot be had there either."""
 
     index: int
-    entry_term: int
+    entry_term: int = 0
     start: int = 0
     data: bytes = b""
     found: bool = False

@@ -30,13 +30,12 @@ from tallymq.raftlog.snapshot_messages import (
     SnapshotMessage,
     Want,
 )
-from tallymq.raftlog.snapshot_settings import Parts, SnapshotSettings
+from tallymq.raftlog.snapshot_settings import NEVER_MS, Parts, SnapshotSettings
 from tallymq.raftlog.snapshot_source import PAIRS_MAX, PAIRS_READ, Digest, SnapshotView
 from tallymq.raftlog.snapshot_stage import Stage, encode_stage, load_stage, sweep
 from tallymq.raftlog.state_format import STATE_FORMAT
 from tallymq.raftlog.store import Pair
 
-NEVER_MS = 1 << 62
 STALLED_RETRY_MS = 20
 WAITING_MAX = 64
 """Messages that came and wait for the disk or the store; the sender's window allows fewer."""

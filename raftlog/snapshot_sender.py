@@ -22,8 +22,8 @@ from tallymq.raftlog.snapshot_messages import (
     SnapshotMessage,
     Want,
 )
-from tallymq.raftlog.snapshot_receiver import NEVER_MS, size_bytes
-from tallymq.raftlog.snapshot_settings import Parts, Rate, Slots, SnapshotSettings
+from tallymq.raftlog.snapshot_receiver import size_bytes
+from tallymq.raftlog.snapshot_settings import NEVER_MS, Parts, Rate, Slots, SnapshotSettings
 from tallymq.raftlog.snapshot_source import Source
 
 NOT_SENT_RETRY_MS = 20

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,6 +11,8 @@ from tallymq.raftlog.log import NodeLog
 from tallymq.raftlog.replica import Replica
 from tallymq.raftlog.snapshot_messages import Envelope
 from tallymq.raftlog.store import Store
+
+NEVER_MS = 1 << 62
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +78,7 @@ class Parts:
 
     `send(peer, envelope, urgent)` is False where nothing was sent. `configuration(index)` gives the shard's members as
     of an applied entry, encoded. `installed()` is called once the state is another one.
+    `peers()` gives the other members.
     """
 
     shard: int
@@ -89,6 +92,7 @@ class Parts:
     send: Callable[[str, Envelope, bool], bool]
     now_ms: Callable[[], int]
     installed: Callable[[], None]
+    peers: Callable[[], Sequence[str]]
 
 
 class Rate:

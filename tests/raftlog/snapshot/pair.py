@@ -132,6 +132,7 @@ class Node:
             send=self._send,
             now_ms=lambda: pair.now_ms,
             installed=self._installed,
+            peers=lambda: sorted({"a", "b"} - {name}),
         )
         self.snapshots = Snapshots(parts, pair.settings, Rate(pair.settings.bytes_per_s, pair.now_ms), Slots(2))
 

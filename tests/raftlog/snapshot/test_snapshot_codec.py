@@ -37,9 +37,9 @@ MESSAGES: tuple[SnapshotMessage, ...] = (
     Ack(2, 0),
     Installed(1, 900),
     Refused(9),
-    BodyWanted(5, 2),
+    BodyWanted(5),
     BodyFound(5, 2, 30, b"bytes", found=True),
-    BodyFound(5, 2),
+    BodyFound(5),
 )
 
 
@@ -127,7 +127,7 @@ HOSTILE: dict[str, tuple[SnapshotMessage, bytes, Callable[[snapshot_pb2.Snapshot
         b"xy",
         lambda h: setattr(h.pieces.bodies[1], "index", 4),
     ),
-    "a body that was found and has no bytes": (BodyFound(5, 2), b"", lambda h: setattr(h.body_found, "found", True)),
+    "a body that was found and has no bytes": (BodyFound(5), b"", lambda h: setattr(h.body_found, "found", True)),
 }
 
 

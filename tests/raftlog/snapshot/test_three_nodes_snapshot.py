@@ -4,9 +4,17 @@ import asyncio
 import itertools
 from pathlib import Path
 
+import pytest
+
+from tallymq.raftlog.errors import BodyDamaged
 from tallymq.raftlog.host import Host
-from tests.raftlog.host.test_three_nodes import Cluster, a_cluster
-from tests.raftlog.host.traffic import digest, ensure_queue, publish_all, stored, transfer
+from tallymq.raftlog.keys import location_key
+from tallymq.raftlog.locations import decode_location
+from tallymq.raftlog.records import HEADER_BYTES
+from tallymq.txn import queries
+from tallymq.txn.types import Reference
+from tests.raftlog.host.test_three_nodes import NAMES, Cluster, a_cluster
+from tests.raftlog.host.traffic import TOPIC, digest, ensure_queue, publish_all, stored, transfer
 from tests.support.waiting import until
 
 
@@ -76,4 +84,44 @@ async def test_a_node_built_from_snapshots_is_as_good_as_any_other(tmp_path: Pat
         for shard in range(4):
             assert await cluster.publish(shard, 200_000 + shard) > 0
         await cluster.start("n1")
+        await cluster.agree()
+
+
+def flip(host: Host, folder: Path, reference: Reference, shard: int) -> None:
+    """Flip a bit of a body in a node's file."""
+    value = host._opened.store.get(location_key(shard, reference.index))
+    assert value is not None
+    place = decode_location(value)
+    (path,) = (folder / "log").glob(f"log-{place.segment:016x}-*.segment")
+    with path.open("r+b") as file:
+        file.seek(place.offset + HEADER_BYTES + place.prefix_bytes + reference.start - place.start)
+        byte = file.read(1)[0]
+        file.seek(-1, 1)
+        file.write(bytes([byte ^ 1]))
+
+
+async def test_damaged_bodies_on_every_node_are_repaired_and_stop_nothing(tmp_path: Path) -> None:
+    async with a_cluster(tmp_path) as cluster:
+        await filled(cluster, 1)
+        for number in range(400_000, 400_009):
+            await cluster.publish(1, number)
+        await cluster.agree()
+        for host in cluster.hosts.values():
+            await host._upkeep.flush()
+        places = [piece.reference for piece in queries.browse(cluster.hosts["n1"].shards[1].view, TOPIC, 1, 0, 100)]
+        whole = stored(cluster.hosts["n1"].shards[1])
+        assert len({reference.index for reference in places}) >= 10
+        for place, reference in enumerate(places):
+            name = NAMES[place % 3]
+            host = cluster.hosts[name]
+            flip(host, tmp_path / name, reference, 1)
+            with pytest.raises(BodyDamaged):
+                host.shards[1].read(reference)
+        await until(lambda: sum(host.snapshots.repaired_bodies for host in cluster.hosts.values()) == len(places))
+        for host in cluster.hosts.values():
+            assert stored(host.shards[1]) == whole
+            assert host.shards[1].health == "ok"
+        assert await cluster.publish(1, 300_000) > 0
+        await cluster.stop("n2")
+        await cluster.start("n2")
         await cluster.agree()
