@@ -25,7 +25,7 @@ from tallymq.txn.types import Reference
 from tests.support.memory_disk import Content, MemoryDisk
 
 SALT = 0x0123_4567_89AB_CDEF
-SEGMENT_BYTES = 64 * 1024
+SEGMENT_BYTES = 16 * 1024
 SETTINGS = LogSettings(draw_salt=lambda: SALT, segment_bytes=SEGMENT_BYTES, open_files_max=2)
 
 
