@@ -127,8 +127,10 @@ class Dispatcher:
     def look_after(self, frame: Frame, now: float) -> None:
         """Give up callers whose time is over, and send elsewhere what waits too long for an answer."""
         if now >= frame.first_deadline:
-            _answers.fail([item for item in frame.items if item.deadline <= now], late_error(frame))
+            late = [item for item in frame.items if item.deadline <= now]
             left = [item.deadline for item in frame.items if item.deadline > now]
+            # The frame goes on for the others, always the same bytes: what is late may still be stored with them.
+            _answers.fail(late, OutcomeUnknown("No answer came in time.") if left else late_error(frame))
             if not left:
                 self._forget(frame)
                 return

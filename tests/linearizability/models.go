@@ -106,7 +106,12 @@ func sendings(events []event) map[string]span {
 		switch one.Kind {
 		case "publish":
 			for _, sent := range one.Messages {
-				note(sent.ID, one.Began, until(one))
+				if one.Outcome == outcomeRefused {
+					// The checker holds that it is not there; if it is, it came at no time this tells.
+					note(sent.ID, one.Began, never)
+				} else {
+					note(sent.ID, one.Began, until(one))
+				}
 			}
 		case "prepare":
 			for _, sent := range one.Messages {

@@ -1,6 +1,6 @@
 """What is on a queue, and what of it must be there.
 
-refused-stored    a publish was refused, certainly, and its message was seen
+refused-stored    a publish or prepare was answered that it certainly did not happen, and its message was seen
 lost              a publish was answered OK, and the queue does not hold its message at the end
 phantom           a message was seen that nobody had sent, or in another queue than it was sent to
 corrupted         a message was seen with other bytes than it was sent with
@@ -41,12 +41,18 @@ def _lost(seen: Seen) -> Iterator[Anomaly]:
 
 
 def _refused(seen: Seen) -> Iterator[Anomaly]:
-    visible = seen.visible_ids()
-    tried = {m.id for one in seen.publishes if one.outcome is not Outcome.REFUSED for m in one.messages}
-    for publish in seen.publishes:
-        for message in publish.messages:
-            if publish.outcome is Outcome.REFUSED and message.id in visible and message.id not in tried:
-                yield Anomaly("refused-stored", f"{message.id} of {publish.client} was refused, and was seen")
+    """A message may be sent again, after a refusal too: only one that was refused each time must not be there."""
+    prepares = [prepare for transaction in seen.transactions.values() for prepare in transaction.prepares]
+    refused: dict[str, str] = {}
+    taken: set[str] = set()
+    for sent in (*seen.publishes, *prepares):
+        for message in sent.messages:
+            if sent.outcome is Outcome.REFUSED:
+                refused[message.id] = sent.client
+            else:
+                taken.add(message.id)
+    for message_id in sorted((set(refused) - taken) & seen.visible_ids()):
+        yield Anomaly("refused-stored", f"{message_id} of {refused[message_id]} was refused for certain, and was seen")
 
 
 def _strange(seen: Seen) -> Iterator[Anomaly]:
