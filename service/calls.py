@@ -21,6 +21,7 @@ GenericHandler = Any
 """What gRPC calls a generic handler; the stubs for it differ between versions."""
 END: Any = grpc.aio.EOF  # type: ignore[attr-defined]
 """What reading a stream gives once the client has said all."""
+WRITE_S = 1.0
 _Request = TypeVar("_Request", bound=Message)
 
 log = structlog.get_logger("tallymq.service")
@@ -60,6 +61,20 @@ def principal_of(context: Context) -> str:
     """Return the common name of the client's certificate, "" without one."""
     names = list(context.auth_context().get("x509_common_name", ()))
     return names[0].decode("utf-8", "replace") if names else ""
+
+
+async def write(context: Context, reply: bytes) -> None:
+    """Send a message of a stream. Cancelled, it ends only when gRPC has taken what it was given, or after `WRITE_S`.
+
+    A status sent beside a first message whose write was cancelled is lost, and the client waits for ever.
+    """
+    writing = asyncio.ensure_future(context.write(reply))
+    try:
+        await asyncio.shield(writing)
+    except asyncio.CancelledError:
+        await asyncio.wait({writing}, timeout=WRITE_S)
+        writing.cancel()
+        raise
 
 
 def serialize(message: Message) -> bytes:

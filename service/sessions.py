@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tallymq.proto import frames_pb2, messaging_pb2
-from tallymq.service.calls import END, Context, Draining
+from tallymq.service.calls import END, Context, Draining, write
 from tallymq.service.errors import Refused
 from tallymq.service.fields import decode
 from tallymq.service.tasks import Tasks
@@ -101,7 +101,7 @@ class Session:
         """Send what is queued, for ever."""
         while True:
             while self._outbox:
-                await context.write(self._outbox[0].SerializeToString())
+                await write(context, self._outbox[0].SerializeToString())
                 self._outbox.popleft()
                 self.on_room()
             self._changed.clear()
@@ -195,9 +195,13 @@ async def read_hello(context: Context, principal: str, budget: int) -> Session:
 async def serve(session: Session, context: Context, draining: Draining, on_answer: Callable[[Answer], None]) -> None:
     """Carry one session until the client ends it; raises Refused when the service ends it."""
     with Tasks() as tasks:
-        ends = (tasks.start(_read(session, context, on_answer)), tasks.start(session.write(context)))
-        if await tasks.until_first(draining, *ends):
-            raise Refused("SHUTTING_DOWN")
+        reader, writer = tasks.start(_read(session, context, on_answer)), tasks.start(session.write(context))
+        try:
+            if await tasks.until_first(draining, reader, writer):
+                raise Refused("SHUTTING_DOWN")
+        finally:
+            writer.cancel()
+            await asyncio.wait({writer})
 
 
 async def _read(session: Session, context: Context, on_answer: Callable[[Answer], None]) -> None:

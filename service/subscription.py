@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 
 from tallymq.proto import frames_pb2, messaging_pb2
-from tallymq.service.calls import END, Context, Draining
+from tallymq.service.calls import END, Context, Draining, write
 from tallymq.service.cluster import Cluster
 from tallymq.service.delivery import Member
 from tallymq.service.errors import Refused, from_exception, to_message
@@ -83,7 +83,11 @@ class Subscription:
         try:
             with Tasks() as tasks, self._requests:
                 reader, writer = tasks.start(self._read()), tasks.start(self._write())
-                drained = await tasks.until_first(self._draining, reader, writer, self._ended)
+                try:
+                    drained = await tasks.until_first(self._draining, reader, writer, self._ended)
+                finally:
+                    writer.cancel()
+                    await asyncio.wait({writer})
             if self._ended.done():
                 raise self._ended.result()
             if drained:
@@ -150,7 +154,7 @@ class Subscription:
         while True:
             while self._outbox:
                 reply = self._outbox[0]
-                await self._context.write(reply.SerializeToString())
+                await write(self._context, reply.SerializeToString())
                 self._outbox.popleft()
                 self._sent(reply)
             self._drained.set()
