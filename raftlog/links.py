@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from tallymq.raftlog.framing import KIND_MESSAGE, Bytes, Frame
-from tallymq.raftlog.links_acceptor import Acceptor
+from tallymq.raftlog.links_acceptor import Acceptor, first_of_busiest
 from tallymq.raftlog.links_connection import PeerConnection
 from tallymq.raftlog.links_hello import Identity
 from tallymq.raftlog.links_refusals import Refusals
@@ -113,12 +113,12 @@ class Links:
         return connection is not None and connection.send(shard, payload, urgent, kind)
 
     def made(self, connection: PeerConnection) -> bool:
-        """Count a connection without a hello; one too many, and the oldest has to go. False: this node stops."""
+        """Count a connection without a hello; one too many, and an older one has to go. False: this node stops."""
         if self._stopping:
             return False
-        accepted = [each for each in self._ungreeted if not each.dialled]
+        accepted = {each: each.address for each in self._ungreeted if not each.dialled}
         if not connection.dialled and len(accepted) >= UNGREETED_MAX:
-            accepted[0].close("too many connections are waiting for their hello")
+            first_of_busiest(accepted).close("too many connections are waiting for their hello")
         self._ungreeted[connection] = None
         return True
 

@@ -1,7 +1,8 @@
 """Accepting connections with TLS, bounded: a stranger's unfinished handshakes can take neither the port nor the memory.
 
 The loop's own server counts no handshakes and tells nobody why one failed. Here at most HANDSHAKES_MAX are under way;
-one more, and the oldest has to go: a guest of good will needs milliseconds, so it is never the oldest for long.
+one more, and the oldest of the host that has most has to go: a flood from one host puts out nobody else's, and a guest
+of good will needs milliseconds, so it is never the oldest for long.
 """
 
 from __future__ import annotations
@@ -10,8 +11,11 @@ import asyncio
 import logging
 import socket
 import ssl
-from collections.abc import Callable
-from typing import Any
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+Guest = TypeVar("Guest")
 
 LOG = logging.getLogger(__name__)
 
@@ -19,6 +23,18 @@ HANDSHAKES_MAX = 64
 BACKLOG = 128
 RETRY_S = 1.0
 """Pause when no connection can be accepted at all, because the process has no file descriptor left."""
+
+
+def first_of_busiest(addresses: Mapping[Guest, str]) -> Guest:
+    """Return who has to go where there are too many, of guests by age and their addresses (host:port)."""
+    hosts = Counter(_host(address) for address in addresses.values())
+    busiest = max(hosts, key=hosts.__getitem__)
+    return next(guest for guest, address in addresses.items() if _host(address) == busiest)
+
+
+def address_text(address: Any) -> str:  # noqa: ANN401 - as the socket's family has it
+    """Return the other end of a connection as host:port."""
+    return f"{address[0]}:{address[1]}" if isinstance(address, tuple) else "an unknown address"
 
 
 class Acceptor:
@@ -40,7 +56,7 @@ class Acceptor:
         self._handshake_s = handshake_s
         self._listeners: list[socket.socket] = []
         self._accepting: list[asyncio.Task[None]] = []
-        self._handshakes: dict[asyncio.Task[None], socket.socket] = {}
+        self._handshakes: dict[asyncio.Task[None], tuple[socket.socket, str]] = {}
 
     async def start(self, host: str, port: int) -> None:
         """Listen at every address of `host`. Raises OSError if one cannot be had; nothing listens then."""
@@ -60,9 +76,11 @@ class Acceptor:
         for task in self._accepting:
             task.cancel()
         for listener in self._listeners:
+            # A cancelled accept stops watching only in the loop's next turn, when the number may be another's.
+            asyncio.get_running_loop().remove_reader(listener)
             listener.close()
         self._listeners.clear()
-        for connection in self._handshakes.values():
+        for connection, _address in self._handshakes.values():
             _hang_up(connection)
 
     async def wait_closed(self) -> None:
@@ -80,11 +98,18 @@ class Acceptor:
                 LOG.warning("no connection can be accepted for now: %s", error)
                 await asyncio.sleep(RETRY_S)
                 continue
-            if len(self._handshakes) >= HANDSHAKES_MAX:
-                _hang_up(next(iter(self._handshakes.values())))
-            task = loop.create_task(self._greet(connection, _text(address)))
-            self._handshakes[task] = connection
+            task = loop.create_task(self._greet(connection, address_text(address)))
+            self._handshakes[task] = (connection, address_text(address))
             task.add_done_callback(self._handshakes.pop)
+            # Accepting again at once would not let the loop turn while others wait to be accepted.
+            await asyncio.sleep(0)
+            while len(self._handshakes) > HANDSHAKES_MAX:
+                await self._make_room()
+
+    async def _make_room(self) -> None:
+        leaving = first_of_busiest({task: address for task, (_, address) in self._handshakes.items()})
+        _hang_up(self._handshakes[leaving][0])
+        await asyncio.wait({leaving})
 
     async def _greet(self, connection: socket.socket, address: str) -> None:
         loop = asyncio.get_running_loop()
@@ -109,7 +134,7 @@ def _listen(family: int, address: Any) -> socket.socket:  # noqa: ANN401 - as ge
         listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
-        raise OSError(error.errno, f"cannot listen on {_text(address)}: {str(error.strerror).lower()}") from None
+        raise OSError(error.errno, f"cannot listen on {address_text(address)}: {str(error.strerror).lower()}") from None
     return listener
 
 
@@ -122,5 +147,5 @@ def _hang_up(connection: socket.socket) -> None:
         return
 
 
-def _text(address: Any) -> str:  # noqa: ANN401 - as the socket's family has it
-    return f"{address[0]}:{address[1]}" if isinstance(address, tuple) else "an unknown address"
+def _host(address: str) -> str:
+    return address.rpartition(":")[0]

@@ -17,6 +17,7 @@ from tallymq.raftlog.framing import (
     FrameRefused,
     SendQueue,
 )
+from tallymq.raftlog.links_acceptor import address_text
 from tallymq.raftlog.links_hello import HELLO_BYTES_MAX, HelloRefused, Identity
 from tallymq.raftlog.settings import FRAME_BYTES_MAX
 from tallymq.raftlog.tls import common_name, why
@@ -80,7 +81,7 @@ class PeerConnection(asyncio.BufferedProtocol):
         """Begin: the end that dialled speaks first, so that a stranger is told nothing."""
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=WRITE_BYTES)
-        self.address = _address(transport.get_extra_info("peername"))
+        self.address = address_text(transport.get_extra_info("peername"))
         self.made_at = self.received_at = self.sent_at = self._loop.time()
         if not self._owner.made(self):
             self.close("too many connections are waiting for their hello")
@@ -197,9 +198,3 @@ class PeerConnection(asyncio.BufferedProtocol):
                 self._transport.write(pieces[0])
             else:
                 self._transport.writelines(pieces)
-
-
-def _address(peername: Any) -> str:  # noqa: ANN401 - asyncio gives whatever the socket family gives
-    return (
-        f"{peername[0]}:{peername[1]}" if isinstance(peername, tuple) and len(peername) >= 2 else "an unknown address"
-    )

@@ -1,7 +1,7 @@
 """The small HTTP server for operators: /metrics and /health. GET and HEAD only, one request per connection.
 
-Connections are bounded in number and in time, and where there are too many the oldest has to go: whoever asks at once
-is answered, however many others hold a connection and say nothing.
+Connections are bounded in number and in time, and where there are too many the oldest of the host that has most has to
+go: whoever asks at once is answered, however many others hold a connection and say nothing.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 import structlog
 
-from tallymq.raftlog.links_acceptor import Acceptor
+from tallymq.raftlog.links_acceptor import Acceptor, address_text, first_of_busiest
 from tallymq.raftlog.tls import why
 from tallymq.service.metrics import CONTENT_TYPE
 
@@ -40,7 +40,7 @@ class Pages:
         self._metrics = metrics
         self._health = health
         self._acceptor: Acceptor | None = None
-        self._open: dict[asyncio.StreamWriter, None] = {}
+        self._open: dict[asyncio.StreamWriter, str] = {}
 
     async def start(self, host: str, port: int, tls: ssl.SSLContext | None) -> None:
         """Listen. Raises OSError if it is in use."""
@@ -60,10 +60,10 @@ class Pages:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if len(self._open) >= CONNECTIONS_MAX:
-            oldest = next(iter(self._open))
-            del self._open[oldest]
-            oldest.transport.abort()
-        self._open[writer] = None
+            leaving = first_of_busiest(self._open)
+            del self._open[leaving]
+            leaving.transport.abort()
+        self._open[writer] = address_text(writer.get_extra_info("peername"))
         try:
             async with asyncio.timeout(REQUEST_S_MAX):
                 head = await reader.readuntil(b"\r\n\r\n")

@@ -38,6 +38,21 @@ async def test_unfinished_handshakes_are_bounded_in_number_and_in_time(authority
         await until(lambda: impatient.links.handshakes_failed == 1)
 
 
+async def test_a_flood_from_one_host_puts_out_nobody_elses_handshake(authority: Authority) -> None:
+    node = Node(settings_of("n2", members("n1", "n2"), authority.issue("n2"), peer_hello_ms_max=60_000))
+    async with running(node):
+        port = node.settings.listen_port
+        slow, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=("127.0.0.2", 0))
+        flood = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2 * HANDSHAKES_MAX)]
+        await until(lambda: node.links.handshakes_failed > HANDSHAKES_MAX)
+        await writer.start_tls(client_context(authority.issue("n1"), authority.path))
+        writer.write(a_hello())
+        await slow.readexactly(HEADER.size)
+        assert node.links.connected == {"n1"}
+        for _, each in [*flood, (slow, writer)]:
+            each.close()
+
+
 async def test_the_log_says_once_why_a_member_is_refused(
     authority: Authority, stranger: Authority, caplog: pytest.LogCaptureFixture
 ) -> None:
