@@ -24,7 +24,11 @@ class ShardStopped(RaftLogError):
 
 
 class DiskFull(RaftLogError):
-    """The disk is full; reads go on. Definite."""
+    """The disk is full; reads go on. Definite. `spares`: what makes room, or stores nothing new, is still taken."""
+
+    def __init__(self, message: str, *, spares: bool = False) -> None:
+        self.spares = spares
+        super().__init__(message)
 
 
 class OutcomeUnknown(RaftLogError):

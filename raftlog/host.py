@@ -17,6 +17,7 @@ from tallymq.raftlog.codec import DecodeError, decode_message, encode_message
 from tallymq.raftlog.errors import DiskFull, RaftLogError, ShardStopped
 from tallymq.raftlog.framing import KIND_SNAPSHOT, Frame
 from tallymq.raftlog.host_opening import Opened, close, open_node
+from tallymq.raftlog.host_reclaiming import HostReclaiming
 from tallymq.raftlog.host_rounds import Rounds
 from tallymq.raftlog.host_shard import ShardHandle
 from tallymq.raftlog.host_shards import make_shard, now_ms
@@ -64,6 +65,7 @@ class Host:
         self._full: DiskFull | None = None
         self._stopping: asyncio.Task[None] | None = None
         self._upkeep_task: asyncio.Task[None] | None = None
+        self._reclaim_task: asyncio.Task[None] | None = None
         self._syncer = Worker("tallymq-sync", loop)
         self._keeper = Worker("tallymq-upkeep", loop)
         self._links = Links(settings, _identity(settings, software_version), self)
@@ -81,6 +83,16 @@ class Host:
             self.fail,
         )
         self.snapshots = HostSnapshots(settings, opened, made, self._links, self._upkeep, self)
+        self.reclaiming = HostReclaiming(
+            settings,
+            opened.log,
+            opened.store,
+            {shard.handle.number: shard.replica for shard in made},
+            self._members,
+            self._upkeep,
+            self.wake,
+            self.fail,
+        )
         self._rounds = Rounds(
             opened.log,
             self._syncer,
@@ -114,6 +126,7 @@ class Host:
             await asyncio.to_thread(close, opened)
             raise
         host._upkeep_task = asyncio.create_task(host._upkeep.run())
+        host._reclaim_task = asyncio.create_task(host.reclaiming.run())
         host._rounds.wake()
         host.snapshots.start()
         return host
@@ -251,9 +264,10 @@ class Host:
             await self._drain()
             self._shut(refusal)
         await self._links.stop()
-        if self._upkeep_task is not None:
-            self._upkeep_task.cancel()
-            await asyncio.gather(self._upkeep_task, return_exceptions=True)
+        tasks = [task for task in (self._upkeep_task, self._reclaim_task) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         try:
             async with asyncio.timeout(self._settings.stop_ms_max * DRAIN_SHARE / 1000):
                 await self._close(clean=clean)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from tallymq.raftlog.disk import Disk
 from tallymq.raftlog.errors import StoreFull
@@ -49,6 +50,7 @@ class Upkeep:
         self._flushed_applied = self._applied()
         self._store_full = False
         self._begun = self._requested = self._completed = 0
+        self.on_flushed: Callable[[], None] = lambda: None
         self.flushes = 0
 
     def maybe_poke(self) -> None:
@@ -108,10 +110,15 @@ class Upkeep:
         await self._worker.call(self._store.flush)
         self._log.flushes.completed()
         self._completed = begun
+        names = self._log.flushes.detach()
+        if names:
+            LOG.info("%d files of the log are given back", len(names))
+            await self._worker.call(partial(self._log.flushes.remove, names))
         self._store_full = False
         self._flushed_at = asyncio.get_running_loop().time()
         self._flushed_applied = applied
         self.flushes += 1
+        self.on_flushed()
 
     def _retry_writes(self) -> bool:
         """Bring what a stalled store did not take into it; whether nothing is left."""

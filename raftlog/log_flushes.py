@@ -122,6 +122,11 @@ class Flushes:
         """The oldest file that the last completed flush says is needed."""
         return self._mark.first_segment
 
+    @property
+    def released(self) -> int:
+        """Up to which file nothing in the store points any more."""
+        return self._released
+
     def applied(self, shard: int) -> int:
         """Return up to which entry of a shard the store is certain to have been flushed."""
         known = self._mark.shards.get(shard)

@@ -49,6 +49,9 @@ class HostSettings:
     `members` empty means one node alone, which opens no port. `queue_bytes_max` bounds, for each shard, the proposals
     waiting or not yet answered; `free_bytes_min` is the free disk space below which proposals are refused;
     `snapshot_bytes_per_s` bounds what this node sends of snapshots, to all nodes together.
+    `carry_share_percent` of the oldest files may be needed still and copied to give the files back, at most so many
+    bytes a second; the newest `log_kept_bytes` of the log are kept whole for followers that are behind; `ballast_bytes`
+    are kept in reserve, and given up on a full disk so that what frees room can still be written.
     """
 
     node: str
@@ -76,6 +79,10 @@ class HostSettings:
     peer_hello_ms_max: int = 5_000
     stop_ms_max: int = 20_000
     snapshot_bytes_per_s: int = 64 * 1024 * 1024
+    carry_share_percent: int = 50
+    carry_bytes_per_second: int = 32 * 1024 * 1024
+    log_kept_bytes: int = 1024 * 1024 * 1024
+    ballast_bytes: int = 0
 
     def __post_init__(self) -> None:
         _check_names(self)
@@ -138,6 +145,10 @@ def _check_numbers(settings: HostSettings) -> None:
         ("peer_ping_ms", settings.peer_ping_ms, 10, 600_000),
         ("peer_idle_ms_max", settings.peer_idle_ms_max, 2 * settings.peer_ping_ms, 6_000_000),
         ("peer_hello_ms_max", settings.peer_hello_ms_max, 10, 600_000),
+        ("carry_share_percent", settings.carry_share_percent, 0, 100),
+        ("carry_bytes_per_second", settings.carry_bytes_per_second, 64 * 1024, 1 << 40),
+        ("log_kept_bytes", settings.log_kept_bytes, 0, 1 << 50),
+        ("ballast_bytes", settings.ballast_bytes, 0, 1 << 40),
         ("stop_ms_max", settings.stop_ms_max, 100, 600_000),
         ("snapshot_bytes_per_s", settings.snapshot_bytes_per_s, 1024, 1 << 40),
     )

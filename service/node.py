@@ -25,7 +25,7 @@ from tallymq.service.metrics import Metrics
 from tallymq.service.pages import Pages
 from tallymq.service.settings import Address, ServerSettings
 from tallymq.service.standard import Standard
-from tallymq.service.wiring import Parts, put_together
+from tallymq.service.wiring import Parts, add_log_gauges, put_together
 from tallymq.txn.types import Effect
 
 RECEIVE_BYTES_MAX = 8 << 20
@@ -179,6 +179,7 @@ class Node:
             nodes=self._nodes(),
             now_ms=now_ms,
         )
+        add_log_gauges(self._metrics, self.host.reclaiming)
         return put_together(cluster, self.settings, self._metrics, SystemRandom())
 
     def _nodes(self) -> list[NodeAddress]:
@@ -228,6 +229,10 @@ def host_settings(settings: ServerSettings) -> HostSettings:
         flush_log_bytes=settings.flush_log_bytes,
         flush_interval_ms=settings.flush_interval_ms,
         free_bytes_min=settings.free_bytes_min,
+        ballast_bytes=settings.ballast_bytes,
+        carry_share_percent=settings.carry_share_percent,
+        carry_bytes_per_second=settings.carry_bytes_per_second,
+        log_kept_bytes=settings.log_kept_bytes,
     )
 
 

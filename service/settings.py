@@ -80,6 +80,12 @@ SETTINGS: tuple[Setting, ...] = (
     _integer("flush_log_bytes", 256 << 20, "bytes", 1 << 20, 16 << 30, "Log after which the store is flushed."),
     _integer("flush_interval_ms", 30_000, "ms", 100, 3_600_000, "Time after which the store is flushed."),
     _integer("free_bytes_min", 512 << 20, "bytes", 0, 1 << 50, "Free disk space below which writes are refused."),
+    _integer("ballast_bytes", 64 << 20, "bytes", 0, 64 << 30, "Reserve for writing what frees a full disk."),
+    _integer("retention_interval_ms", 5_000, "ms", 100, 3_600_000, "Pause between looks at what may go."),
+    _integer("trim_batches_max", 1_000, "batches", 1, 100_000, "Batches that one trimming of a queue removes."),
+    _integer("carry_share_percent", 50, "%", 0, 100, "Needed part of old log files that may be copied to free them."),
+    _integer("carry_bytes_per_second", 32 << 20, "bytes/s", 64 << 10, 1 << 40, "Copied so at most."),
+    _integer("log_kept_bytes", 1 << 30, "bytes", 0, 1 << 50, "Log kept whole for followers that are behind."),
     _integer("drain_ms_max", 20_000, "ms", 0, 600_000, "Time for calls to finish when the node is told to stop."),
     Setting("log_level", "choice", "info", "", "How much is logged.", choices=("debug", "info", "warning", "error")),
 )
@@ -144,6 +150,12 @@ class ServerSettings:
     flush_log_bytes: int
     flush_interval_ms: int
     free_bytes_min: int
+    ballast_bytes: int
+    retention_interval_ms: int
+    trim_batches_max: int
+    carry_share_percent: int
+    carry_bytes_per_second: int
+    log_kept_bytes: int
     drain_ms_max: int
     log_level: str
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
+from typing import Protocol
 
 from tallymq.raftlog.settings import METADATA_SHARD
 from tallymq.service.admin import Admin
@@ -21,6 +22,7 @@ from tallymq.service.leases import Leases
 from tallymq.service.messaging import Messaging
 from tallymq.service.metrics import Metrics, Samples
 from tallymq.service.reconcile import Reconcile
+from tallymq.service.retention import Retention
 from tallymq.service.sessions import Sessions
 from tallymq.service.settings import ServerSettings
 from tallymq.service.timers import Timers
@@ -40,6 +42,7 @@ class Parts:
     checks: Checks
     timers: Timers
     reconcile: Reconcile
+    retention: Retention
     messaging: Messaging
     admin: Admin
 
@@ -52,12 +55,14 @@ class Parts:
         self.checks.start()
         self.timers.start()
         self.reconcile.start()
+        self.retention.start()
 
     def stop(self) -> None:
         """End what goes on without being asked."""
         self.checks.stop()
         self.timers.stop()
         self.reconcile.stop()
+        self.retention.stop()
 
     def effects(self, shard: int, effects: Sequence[Effect]) -> None:
         """Pass on what an applied entry brought about; quick, on the loop."""
@@ -117,7 +122,9 @@ def put_together(cluster: Cluster, settings: ServerSettings, metrics: Metrics, r
         produce_bytes_max=settings.produce_bytes_max,
     )
     admin = Admin(cluster, consumers, AdminTransactions(cluster, checks), metrics, draining)
+    retention = Retention(cluster, settings.retention_interval_ms, settings.trim_batches_max)
     _add_gauges(metrics, cluster, sessions, consumers)
+    _add_retention_gauges(metrics, cluster, retention)
     return Parts(
         cluster,
         metrics,
@@ -127,6 +134,7 @@ def put_together(cluster: Cluster, settings: ServerSettings, metrics: Metrics, r
         checks,
         Timers(cluster),
         Reconcile(cluster),
+        retention,
         messaging,
         admin,
     )
@@ -147,3 +155,55 @@ def _add_gauges(metrics: Metrics, cluster: Cluster, sessions: Sessions, consumer
     metrics.gauge("tallymq_shard_applied_index", "Highest Raft index applied here", applied)
     metrics.gauge("tallymq_sessions", "Producers' sessions open here", lambda: [({}, len(sessions))])
     metrics.gauge("tallymq_subscriptions", "Subscriptions open here", lambda: [({}, consumers.count())])
+
+
+def _add_retention_gauges(metrics: Metrics, cluster: Cluster, retention: Retention) -> None:
+    def oldest() -> Samples:
+        for number, shard in cluster.shards.items():
+            needed = queries.needed_bodies(shard.view, 0, 1)
+            yield {"shard": str(number)}, needed[0] if needed else 0
+
+    def held() -> Samples:
+        return [({"shard": str(number)}, messages) for number, messages in retention.held.items()]
+
+    metrics.gauge("tallymq_oldest_needed_index", "Oldest Raft index whose bytes are needed, 0 if none is", oldest)
+    metrics.gauge(
+        "tallymq_retention_held_messages", "Messages past their retention that a group has not done with", held
+    )
+    metrics.gauge(
+        "tallymq_trimmed_batches", "Batches trimmed since the start", lambda: [({}, retention.trimmed_batches)]
+    )
+
+
+class LogFigures(Protocol):
+    """What a host says of the room its log takes."""
+
+    @property
+    def log_bytes(self) -> int:
+        """Bytes of all files."""
+
+    @property
+    def freed_bytes(self) -> int:
+        """Bytes given back since the start."""
+
+    @property
+    def carried_bytes(self) -> int:
+        """Bytes copied since the start to give others back."""
+
+    @property
+    def damaged_segment(self) -> int:
+        """A file that is kept because needed bytes in it are damaged, 0 if there is none."""
+
+
+def add_log_gauges(metrics: Metrics, figures: LogFigures) -> None:
+    """Show how much room the log takes, and what became free."""
+    metrics.gauge("tallymq_log_bytes", "Room that the log takes", lambda: [({}, figures.log_bytes)])
+    metrics.gauge("tallymq_log_freed_bytes", "Log given back since the start", lambda: [({}, figures.freed_bytes)])
+    metrics.gauge(
+        "tallymq_log_carried_bytes", "Bodies copied to free their files", lambda: [({}, figures.carried_bytes)]
+    )
+    metrics.gauge(
+        "tallymq_log_damaged_segment",
+        "File of the log kept because needed bytes in it are damaged, 0 if none is",
+        lambda: [({}, figures.damaged_segment)],
+    )

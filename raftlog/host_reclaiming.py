@@ -1,0 +1,147 @@
+"""Drives the giving back of room on a running node: passes after flushes, at a bounded rate, and its figures."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+
+from tallymq.raftlog.consensus import Consensus
+from tallymq.raftlog.errors import RaftLogError
+from tallymq.raftlog.host_upkeep import Upkeep
+from tallymq.raftlog.log import NodeLog
+from tallymq.raftlog.reclaiming import Reclaiming, ReclaimSettings
+from tallymq.raftlog.replica import Replica
+from tallymq.raftlog.settings import HostSettings
+from tallymq.raftlog.store import Store
+
+LOG = logging.getLogger(__name__)
+
+PASS_S_MAX = 600.0
+"""So long a pass waits at most when the log did not grow by a file meanwhile: looking costs a read of every place."""
+PRESSED_S = 5.0
+"""The same while room is short."""
+ROUND_S = 0.005
+"""Pause while a round with copies is on its way to the disk."""
+DUTY = 10
+"""Pauses are so many times as long as the slices between them: a tenth of the loop's time at most."""
+
+
+class HostReclaiming:
+    """One node's. `wake` lets a round be written, `fail` stops the node."""
+
+    def __init__(
+        self,
+        settings: HostSettings,
+        log: NodeLog,
+        store: Store,
+        replicas: Mapping[int, Replica],
+        members: Mapping[int, Consensus],
+        upkeep: Upkeep,
+        wake: Callable[[], None],
+        fail: Callable[[str], None],
+    ) -> None:
+        self._settings = settings
+        self._log = log
+        self._members = members
+        self._upkeep = upkeep
+        self._wake = wake
+        self._fail = fail
+        self._flushed = asyncio.Event()
+        self._looked_at = 0.0
+        self._looked_segment = 0
+        self._base_round = 0
+        limits = ReclaimSettings(
+            carry_share=settings.carry_share_percent / 100,
+            kept_bytes=0 if settings.alone else settings.log_kept_bytes,
+        )
+        self._reclaiming = Reclaiming(log, store, replicas, limits, self._drop_prefix)
+        upkeep.on_flushed = self._flushed.set
+
+    @property
+    def log_bytes(self) -> int:
+        """How much room the files of the log take."""
+        segments = self._log.segments
+        return sum(segments.length(number) for number in segments.numbers())
+
+    @property
+    def freed_bytes(self) -> int:
+        """How much was given back since the start."""
+        return self._log.flushes.freed_bytes
+
+    @property
+    def carried_bytes(self) -> int:
+        """How much was copied to give files back since the start."""
+        return self._reclaiming.carried_bytes
+
+    @property
+    def damaged_segment(self) -> int:
+        """The file that is kept because needed bytes in it are damaged, 0 if there is none."""
+        return self._reclaiming.damaged_segment
+
+    def press(self, is_pressed: bool) -> None:
+        """Room is short, or not any more."""
+        if is_pressed and not self._reclaiming.is_pressed:
+            self._flushed.set()
+        self._reclaiming.is_pressed = is_pressed
+
+    async def run(self) -> None:
+        """Work after flushes; ends by being cancelled."""
+        try:
+            while True:
+                await self._flushed.wait()
+                self._flushed.clear()
+                if self._is_wanted():
+                    await self._give_back()
+        except Exception as error:
+            if not isinstance(error, RaftLogError):
+                LOG.exception("giving room back broke")
+            self._fail(str(error) or type(error).__name__)
+
+    def _is_wanted(self) -> bool:
+        """Whether so much changed since the last pass that another may find something."""
+        waited_s = asyncio.get_running_loop().time() - self._looked_at
+        wait_s = PRESSED_S if self._reclaiming.is_pressed else PASS_S_MAX
+        return self._log.flushes.start_segment > self._looked_segment or waited_s >= wait_s
+
+    async def _give_back(self) -> None:
+        """Pass after pass, as long as one finds something."""
+        self._looked_segment = self._log.flushes.start_segment
+        while True:
+            self._base_round, released = 0, self._log.flushes.released
+            await self._pass()
+            if self._log.flushes.released > released:
+                # What was given up goes with the next flush, which may be far off on a quiet node.
+                self._upkeep.request()
+            elif not self._base_round:
+                break
+        self._looked_at = asyncio.get_running_loop().time()
+
+    async def _pass(self) -> None:
+        loop, rate = asyncio.get_running_loop(), self._settings.carry_bytes_per_second
+        while True:
+            begun, carried = loop.time(), self._reclaiming.carried_bytes
+            more = self._reclaiming.step()
+            if more is None:
+                break
+            if more:
+                pause_s = max(DUTY * (loop.time() - begun), (self._reclaiming.carried_bytes - carried) / rate)
+                await asyncio.sleep(pause_s)
+            else:
+                self._wake()
+                await asyncio.sleep(ROUND_S)
+        while self._log.round_synced < self._base_round:
+            # Only a durable base lets files go.
+            self._wake()
+            await asyncio.sleep(ROUND_S)
+
+    def _drop_prefix(self, shard: int, index: int) -> None:
+        if not self._settings.alone:
+            # A follower that lacks what is dropped could not be brought up again.
+            return
+        term = self._log.term_at(shard, index)
+        if term is None:
+            return
+        self._base_round = self._log.round_open
+        self._log.drop_prefix(shard, index, term, self._log.shard_state(shard).configuration)
+        self._members[shard].rebase()
