@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from enum import Enum
+
 
 class RaftLogError(Exception):
     """Base of every error of this room that a caller may meet."""
@@ -23,11 +25,21 @@ class ShardStopped(RaftLogError):
     """The shard does not serve on this node; the message says why. Definite."""
 
 
-class DiskFull(RaftLogError):
-    """The disk is full; reads go on. Definite. `spares`: what makes room, or stores nothing new, is still taken."""
+class Taken(Enum):
+    """What a node with little room still takes."""
 
-    def __init__(self, message: str, *, spares: bool = False) -> None:
-        self.spares = spares
+    NOTHING = 0
+    FREEING = 1
+    """What lets room become free."""
+    KNOWN = 2
+    """What is about messages that are stored already, too: decisions, leases, acknowledgements."""
+
+
+class DiskFull(RaftLogError):
+    """The disk is full, or nearly; reads go on. Definite. `taken`: what is not refused all the same."""
+
+    def __init__(self, message: str, taken: Taken = Taken.NOTHING) -> None:
+        self.taken = taken
         super().__init__(message)
 
 

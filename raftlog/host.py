@@ -22,6 +22,7 @@ from tallymq.raftlog.host_rounds import Rounds
 from tallymq.raftlog.host_shard import ShardHandle
 from tallymq.raftlog.host_shards import make_shard, now_ms
 from tallymq.raftlog.host_snapshots import HostSnapshots
+from tallymq.raftlog.host_space import Room
 from tallymq.raftlog.host_upkeep import Upkeep
 from tallymq.raftlog.host_worker import Worker
 from tallymq.raftlog.links import Links
@@ -63,6 +64,7 @@ class Host:
         self._loop = loop
         self._failure: ShardStopped | None = None
         self._full: DiskFull | None = None
+        self._room = Room(settings)
         self._stopping: asyncio.Task[None] | None = None
         self._upkeep_task: asyncio.Task[None] | None = None
         self._reclaim_task: asyncio.Task[None] | None = None
@@ -102,7 +104,7 @@ class Host:
             tick_grid_ms=settings.heartbeat_ms // 5,
             seal_idle_ms=settings.seal_idle_ms,
             after_round=self._after_round,
-            on_full=partial(self._space, 0),
+            on_full=self._log_full,
             on_failed=self.fail,
         )
 
@@ -240,16 +242,19 @@ class Host:
         self.snapshots.synced()
         self._upkeep.maybe_poke()
 
+    def _log_full(self) -> None:
+        self._upkeep.log_full()
+        self._space(0)
+
     def _space(self, free_bytes: int) -> None:
-        was_full = self._full is not None
-        if free_bytes >= self._settings.free_bytes_min and free_bytes > 0:
-            self._full = None
-        elif not was_full:
-            self._full = DiskFull(f"the disk of {self._settings.data_directory} is nearly full; free some room")
+        before, self._full = self._full, self._room.refusal(free_bytes, has_reserve=self._upkeep.has_ballast)
+        self.reclaiming.press(self._full is not None)
+        if (before is None) == (self._full is None):
+            return
+        LOG.warning("the disk is nearly full: writes are refused" if self._full else "the disk has room again")
+        if self._full is not None:
             for shard in self.shards.values():
                 shard.refuse_waiting(self._full)
-        if was_full != (self._full is not None):
-            LOG.warning("the disk is nearly full: writes are refused" if self._full else "the disk has room again")
 
     def _shut(self, refusal: ShardStopped) -> None:
         self._failure = refusal

@@ -136,9 +136,6 @@ class HostReclaiming:
             await asyncio.sleep(ROUND_S)
 
     def _drop_prefix(self, shard: int, index: int) -> None:
-        if not self._settings.alone:
-            # A follower that lacks what is dropped could not be brought up again.
-            return
         term = self._log.term_at(shard, index)
         if term is None:
             return

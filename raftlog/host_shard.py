@@ -19,19 +19,44 @@ from tallymq.raftlog.errors import (
     Overloaded,
     RaftLogError,
     ShardStopped,
+    Taken,
 )
 from tallymq.raftlog.log import NodeLog
 from tallymq.raftlog.proposals import Body, Proposal, Proposals, proposal_bytes
 from tallymq.raftlog.replica import Replica
 from tallymq.raftlog.settings import PAYLOAD_BYTES_MAX
 from tallymq.raftlog.stamps import Stamps
-from tallymq.txn.commands import Command
+from tallymq.txn.commands import (
+    Acknowledge,
+    Command,
+    ConfirmDelete,
+    CreateTopic,
+    DeleteTopic,
+    DropQueue,
+    EnsureQueue,
+    Prepare,
+    Publish,
+    PutGroup,
+    RemoveTopic,
+    TrimQueue,
+)
 from tallymq.txn.outcomes import Result
 from tallymq.txn.types import Batch, Reference, View
 
 ROUND_BYTES_MAX = 4 * 1024 * 1024
 """What one shard appends in one round: enough to keep a disk busy, little enough to leave the loop to others."""
 OK = "ok"
+
+_FREEING = (TrimQueue, DropQueue, DeleteTopic, ConfirmDelete, RemoveTopic, Acknowledge)
+_NEW = (Publish, Prepare, CreateTopic, EnsureQueue, PutGroup)
+
+
+def is_taken(command: Command, taken: Taken) -> bool:
+    """Return whether a node that takes only so much takes this."""
+    if taken is Taken.KNOWN:
+        return not isinstance(command, _NEW)
+    return taken is Taken.FREEING and isinstance(command, _FREEING)
+
 
 Caller = asyncio.Future[Result]
 
@@ -129,7 +154,7 @@ class ShardHandle:
         command's. The future raises NotLeader (definite) or OutcomeUnknown.
         """
         refusal = self._refusal()
-        if refusal is not None:
+        if refusal is not None and not (isinstance(refusal, DiskFull) and is_taken(command, refusal.taken)):
             raise refusal
         size = _checked_bytes(command, bodies)
         caller: Caller = asyncio.get_running_loop().create_future()

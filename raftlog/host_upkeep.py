@@ -9,6 +9,7 @@ from functools import partial
 
 from tallymq.raftlog.disk import Disk
 from tallymq.raftlog.errors import StoreFull
+from tallymq.raftlog.host_space import Ballast
 from tallymq.raftlog.host_worker import Worker
 from tallymq.raftlog.log import NodeLog
 from tallymq.raftlog.replica import Replica
@@ -38,7 +39,6 @@ class Upkeep:
         on_failed: Callable[[str], None],
     ) -> None:
         self._settings = settings
-        self._disk = disk
         self._store = store
         self._log = log
         self._replicas = replicas
@@ -50,6 +50,10 @@ class Upkeep:
         self._flushed_applied = self._applied()
         self._store_full = False
         self._begun = self._requested = self._completed = 0
+        self._log_full = False
+        self._ballast = Ballast(disk, settings.ballast_bytes, settings.free_bytes_min)
+        # Until the first look, which makes it on a disk with room.
+        self.has_ballast = True
         self.on_flushed: Callable[[], None] = lambda: None
         self.flushes = 0
 
@@ -73,8 +77,7 @@ class Upkeep:
         try:
             while True:
                 self._wanted.clear()
-                free_bytes = await self._worker.call(self._disk.free_bytes)
-                self._on_space(0 if self._store_full else free_bytes)
+                await self._look()
                 self._retry_writes()
                 if self._is_due():
                     await self._try_flush()
@@ -87,6 +90,18 @@ class Upkeep:
             # Without its flushes the node would need ever longer to start: it must not go on as if nothing were.
             LOG.exception("upkeep of the store failed")
             self._on_failed(f"the store cannot be kept: {error}")
+
+    def log_full(self) -> None:
+        """The log found no room for a round: give the reserve up."""
+        self._log_full = True
+        self._wanted.set()
+
+    async def _look(self) -> None:
+        """See how much room there is, and say so."""
+        is_needed, self._log_full = self._store_full or self._log_full, False
+        free_bytes = await self._worker.call(partial(self._ballast.look, is_needed=is_needed))
+        self.has_ballast = not self._ballast.is_given_up
+        self._on_space(0 if self._store_full else free_bytes)
 
     async def _try_flush(self) -> None:
         """Flush; without room, writes are refused from now on until a flush succeeds, and the node lives on."""

@@ -24,6 +24,9 @@ from tallymq.raftlog.records import BLOCK_BYTES, FORMAT_VERSION, HEADER_BYTES, K
 from tallymq.raftlog.recovery import NO_ROOM, Recovered, first_record
 from tallymq.raftlog.segments import Segments
 
+SMALL_SHARE = 16
+"""On a full disk a new file has this part of the usual size."""
+
 _ROUND_START_BYTES = HEADER_BYTES + ROUND_PAYLOAD_BYTES
 _FIRST_PADDING = bytes(BLOCK_BYTES - HEADER_BYTES - SEGMENT_PAYLOAD_BYTES)
 
@@ -78,6 +81,7 @@ class RoundWriter:
         self._draw_salt = draw_salt
         self._rounds: Rounds = recovered.rounds
         self._file = recovered.file
+        self._capacity = self._capacity_next = segment_bytes
         self._end = RoundEnd(self._rounds.next - 1, recovered.end, recovered.end_crc)
         self._synced_end = self._end
         self._unsynced: deque[RoundEnd] = deque()
@@ -132,7 +136,7 @@ class RoundWriter:
         """Find room in the newest segment, else open another one."""
         end = self._end
         start = round_up(end.position.offset)
-        if start + length <= self._segment_bytes or start <= BLOCK_BYTES:
+        if start + length <= self._capacity or start <= BLOCK_BYTES:
             number = end.position.segment
             return _Room(number, self._file, self._segments.salt(number), start, end.crc, [])
         number, salt = end.position.segment + 1, self._draw_salt()
@@ -140,8 +144,18 @@ class RoundWriter:
         pieces, crc, _ = first_record(
             salt, SegmentStart(FORMAT_VERSION, number, end.position, end.round, synced), end.crc
         )
-        file = self._segments.create(number, salt, max(self._segment_bytes, BLOCK_BYTES + round_up(length)))
+        file, self._capacity_next = self._create(number, salt, BLOCK_BYTES + round_up(length))
         return _Room(number, file, salt, BLOCK_BYTES, crc, [*pieces, _FIRST_PADDING])
+
+    def _create(self, number: int, salt: int, needed: int) -> tuple[DiskFile, int]:
+        """Make a file of the usual size; where there is no room for that, a small one: what frees room must fit."""
+        usual, small = max(self._segment_bytes, needed), max(self._segment_bytes // SMALL_SHARE, needed)
+        try:
+            return self._segments.create(number, salt, usual), usual
+        except OSError as error:
+            if error.errno not in NO_ROOM:
+                raise
+            return self._segments.create(number, salt, small), small
 
     def _write_into(self, room: _Room, drafts: Sequence[Draft], length: int) -> tuple[list[Position], RoundEnd]:
         pieces, places, end = self._encode(room, drafts, length)
@@ -189,6 +203,7 @@ class RoundWriter:
     def _note_written(self, room: _Room, end: RoundEnd) -> None:
         if room.pieces:
             old, self._file = self._file, room.file
+            self._capacity = self._capacity_next
             if all(touched.file is not old for touched in self._touched):
                 old.close()
             self._names_round = end.round
