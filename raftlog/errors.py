@@ -38,7 +38,7 @@ class Taken(Enum):
 class DiskFull(RaftLogError):
     """The disk is full, or nearly; reads go on. Definite. `taken`: what is not refused all the same."""
 
-    def __init__(self, message: str, taken: Taken = Taken.NOTHING) -> None:
+    def __init__(self, message: str = "", taken: Taken = Taken.NOTHING) -> None:
         self.taken = taken
         super().__init__(message)
 

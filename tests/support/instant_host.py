@@ -99,8 +99,16 @@ class InstantShard:
             future.set_exception(failure)
 
 
+class NoLog:
+    """What a host says of its log, where there is none."""
+
+    log_bytes = freed_bytes = carried_bytes = damaged_segment = 0
+
+
 class InstantHost:
     """All shards of one node."""
+
+    reclaiming = NoLog()
 
     def __init__(self, node: str = "node-1", shard_count: int = 4, now_ms: Callable[[], int] | None = None) -> None:
         self.node = node
