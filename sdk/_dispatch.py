@@ -150,6 +150,9 @@ class Dispatcher:
 
     async def close(self) -> None:
         """End all streams; what they carried is the caller's to give up."""
+        for frame in self._frames.values():
+            # What a link holds and has not written must not leave any more: its callers are told that it did not.
+            frame.address = ""
         self._frames.clear()
         await asyncio.gather(*(link.close() for link in self._links.values()))
 

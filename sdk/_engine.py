@@ -223,7 +223,9 @@ class Engine:
         """Nothing of the frame was stored. Callers who shared it with the cause of the refusal must not suffer."""
         by_topic: dict[str, list[Item]] = {}
         for item in frame.items:
-            by_topic.setdefault(item.outgoing.topic, []).append(item)
+            # Whoever gave up does not want it stored.
+            if not item.future.done():
+                by_topic.setdefault(item.outgoing.topic, []).append(item)
         for topic, items in by_topic.items():
             if name == "QUEUE_COUNT_CHANGED":
                 self.routes.forget_topic(topic)

@@ -7,7 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from tallymq import AsyncTally, Decision, HalfMessage, OutcomeUnknown, Tally, Unavailable, _dispatch
+from tallymq import (
+    AsyncTally,
+    Decision,
+    HalfMessage,
+    OutcomeUnknown,
+    Receipt,
+    Tally,
+    TallyError,
+    Unavailable,
+    _dispatch,
+)
 from tallymq._batcher import Frame
 from tallymq._dispatch import Dispatcher
 from tallymq.proto import admin_pb2, messaging_pb2
@@ -71,6 +81,70 @@ async def test_what_was_sent_and_never_answered_is_not_said_to_have_failed(clust
         assert not caught.value.definite
         assert len(lost) == 1
     assert [message.body for message in await asyncio.to_thread(received, cluster, topic, 1)] == [b"stored"]
+
+
+async def test_who_gives_up_before_those_in_the_same_frame_is_not_told_that_nothing_was_stored(
+    cluster: Cluster, topic: str
+) -> None:
+    async with AsyncTally(cluster.url) as tally:
+        await tally.start()
+        await tally.publish(topic, b"finds the way", key="one queue")
+        dispatcher = dispatcher_of(tally)
+        dispatch, held = dispatcher._dispatch, list[Frame]()
+        dispatcher._dispatch = held.append
+        hasty, patient = (
+            asyncio.create_task(tally.publish(topic, b"", key="one queue", timeout_s=timeout_s))
+            for timeout_s in (0.2, 60.0)
+        )
+        with pytest.raises(TallyError) as caught:
+            await hasty
+        (frame,) = held
+        assert len(frame.items) == 2
+        dispatch(frame)
+        stored_before = (await patient).offset
+    # Offset 1 was taken by what the hasty caller sent, so it must not be told that this certainly did not happen.
+    assert stored_before == 2
+    assert not caught.value.definite
+
+
+async def test_what_was_not_sent_when_the_client_closed_is_not_sent_after(cluster: Cluster, topic: str) -> None:
+    async with AsyncTally(cluster.url) as tally:
+        await tally.publish(topic, b"finds the way", key="one queue")
+        dispatcher = dispatcher_of(tally)
+        engine = tally._runtime.engine if tally._runtime is not None else None
+        assert engine is not None
+        publishing = asyncio.create_task(tally.publish(topic, b"", key="one queue"))
+        while not dispatcher._frames:  # noqa: ASYNC110 - the very turn in which it is given to the link
+            await asyncio.sleep(0)
+        (frame,) = dispatcher._frames.values()
+        assert frame.address
+        assert not frame.sent
+        await engine.close()
+        with pytest.raises(TallyError) as caught:
+            await publishing
+        assert caught.value.definite
+    async with AsyncTally(cluster.url) as other:
+        assert (await other.publish(topic, b"", key="one queue")).offset == 1
+
+
+async def test_what_is_placed_anew_leaves_out_who_gave_up(cluster: Cluster, topic: str) -> None:
+    async with AsyncTally(cluster.url) as tally:
+        await tally.publish(topic, b"finds the way", key="one queue")
+        dispatcher = dispatcher_of(tally)
+        place_anew = dispatcher._place_anew
+        tasks: list[asyncio.Task[Receipt]] = []
+
+        def give_up_first(frame: Frame, name: str, error: TallyError) -> None:
+            tasks[0].cancel()
+            place_anew(frame, name, error)
+
+        dispatcher._place_anew = give_up_first
+        # Far behind: the first frame is refused as late, and its callers' messages are sent in another.
+        dispatcher._routes.clock._told_ahead_ms = 0
+        tasks += [asyncio.create_task(tally.publish(topic, b"", key="one queue")) for _ in range(2)]
+        assert (await tasks[1]).offset == 1
+        with pytest.raises(asyncio.CancelledError):
+            await tasks[0]
 
 
 def test_a_commit_in_doubt_is_left_to_the_check_and_not_rolled_back(cluster: Cluster, topic: str, bank: Bank) -> None:
