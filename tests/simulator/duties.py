@@ -30,6 +30,7 @@ class Duties:
         self._node = node
         self._world = node.world
         self._flushing = False
+        self._begun = self._requested = self._completed = 0
         self._awaited: set[tuple[int, str]] = set()
         self._due_us: dict[tuple[int, str], int] = {}
 
@@ -44,12 +45,30 @@ class Duties:
 
     def _plan_flush(self) -> None:
         low, high = self._world.shape.flush_us
-        self._after(self._node.chance.randrange(low, high), self._flush)
+        self._after(self._node.chance.randrange(low, high), self._flush_sometimes)
+
+    def request(self) -> int:
+        """Ask for a flush that begins after this call; returns the ticket to ask `done` with."""
+        self._requested = self._begun + 1
+        self._after(10_000, self._flush_wanted)
+        return self._requested
+
+    def done(self, ticket: int) -> bool:
+        """Whether the flush that was asked for is over."""
+        return self._completed >= ticket
+
+    def _flush_wanted(self) -> None:
+        if self._completed < self._requested:
+            self._flush()
+            self._after(100_000, self._flush_wanted)
+
+    def _flush_sometimes(self) -> None:
+        self._plan_flush()
+        self._flush()
 
     def _flush(self) -> None:
         """As the host's upkeep does: retry what the store did not take, write the mark, flush what is there now."""
         node = self._node
-        self._plan_flush()
         # Each of them, whatever the ones before it could do.
         stalled = [shard for shard, replica in node.replicas.items() if not replica.flush_writes()]
         if stalled or self._flushing:
@@ -59,10 +78,12 @@ class Duties:
             node.log.applied(shard, index)
         if node.store.write(node.log.flush_mark(applied)):
             self._flushing = True
-            self._after(self._world.sync_us(node) * 3, self._flushed, node.store.unflushed)
+            self._begun += 1
+            self._after(self._world.sync_us(node) * 3, self._flushed, node.store.unflushed, self._begun)
 
-    def _flushed(self, batches: int) -> None:
+    def _flushed(self, batches: int, begun: int) -> None:
         self._flushing = False
+        self._completed = begun
         self._node.store.flushed(batches)
         self._node.log.flushes.completed()
 

@@ -27,7 +27,7 @@ class Link:
     target: str
     epoch: int = 0
     arrival_us: int = 0
-    held: list[tuple[int, Message]] | None = None
+    held: list[tuple[int, Message | bytes]] | None = None
 
 
 class Network:
@@ -49,12 +49,12 @@ class Network:
 
     # Messages
 
-    def send(self, source: str, target: str, shard: int, message: Message) -> None:
-        """Carry a message, or lose it."""
+    def send(self, source: str, target: str, shard: int, message: Message | bytes) -> None:
+        """Carry a message, or lose it; bytes are a frame of a snapshot."""
         link = self.links[source, target]
         if _pair(source, target) not in self.up:
             return
-        if self._world.shape.is_encoded:
+        if self._world.shape.is_encoded and not isinstance(message, bytes):
             shard, message = decode_message(b"".join(encode_message(shard, message)))
         if self.blocked[source, target]:
             if self.is_fifo and len(link.held or ()) < HELD_MAX:
@@ -70,7 +70,7 @@ class Network:
         if self.duplicates and chance() < self.duplicates:
             self._carry(link, shard, message)
 
-    def _carry(self, link: Link, shard: int, message: Message) -> None:
+    def _carry(self, link: Link, shard: int, message: Message | bytes) -> None:
         low, high = self.delay_us
         chance = self.chance.random
         delay_us = low + int((high - low) * chance())
@@ -82,7 +82,7 @@ class Network:
         self.carried += 1
         self._world.at(arrival_us, self._arrive, link, link.epoch, shard, message)
 
-    def _arrive(self, link: Link, epoch: int, shard: int, message: Message) -> None:
+    def _arrive(self, link: Link, epoch: int, shard: int, message: Message | bytes) -> None:
         if self.is_fifo and epoch != link.epoch:
             return
         if self.blocked[link.source, link.target]:

@@ -30,6 +30,7 @@ from tallymq.txn.outcomes import Result
 from tallymq.txn.types import Effect
 from tests.simulator.disk import SimulatedDisk, SimulatedStore
 from tests.simulator.duties import Duties
+from tests.simulator.snapshots import NodeSnapshots
 from tests.simulator.watch import Shadow, Violation, WatchedLog
 
 if TYPE_CHECKING:
@@ -103,6 +104,7 @@ class Node:
         self.rate = 1.0
         self._clock = (0, 0)
         self.backlog: list[tuple[int, Callable[..., None], tuple[Any, ...]]] = []
+        self.snapshots: NodeSnapshots | None = None
         self.members: dict[int, Consensus] = {}
         self.handles: dict[int, Handle] = {}
         self.replicas: dict[int, Replica] = {}
@@ -166,13 +168,16 @@ class Node:
         for shard in range(self.world.shape.shards):
             self._make_shard(shard)
         self.duties = Duties(self)
+        self.snapshots = NodeSnapshots(self)
         self.do(self.life, self.duties.start)
+        self.do(self.life, self.snapshots.start)
         if self.alive:
             self.world.note("start", self.name)
             self.world.network.refresh()
 
     def _make_shard(self, shard: int) -> None:
-        replica = Replica(shard, self.store, self.log, partial(self._notices, shard))
+        generation = self.log.shard_state(shard).generation
+        replica = Replica(shard, self.store, self.log, partial(self._notices, shard), generation=generation)
         stamps = Stamps(self.wall_ms, self.now_ms)
 
         def lead_or_follow(is_leader: bool) -> None:
@@ -199,6 +204,7 @@ class Node:
             may_apply=replica.may_apply,
             may_append=lambda: self.log.tail_bytes < 2 * QUEUE_BYTES_MAX * self.world.shape.shards,
             clock_ms=self.wall_ms,
+            on_behind=lambda peer: self.snapshots.behind(shard, peer),
         )
         handle = Handle(self, consensus, replica, self.log, stamps, Proposals(ENTRY_BYTES_MAX, QUEUE_BYTES_MAX))
         self.members[shard], self.replicas[shard], self.handles[shard] = consensus, replica, handle
@@ -227,6 +233,12 @@ class Node:
         for handle in self.handles.values():
             handle.abandon(str(refusal))
         self.world.crashed(self, f"exits: {reason}", with_power=False)
+
+    def ended(self) -> None:
+        """The process is no more; the machine goes on."""
+        if self.snapshots is not None:
+            self.snapshots.stop()
+            self.snapshots = None
 
     def resume(self) -> None:
         """Go on after a pause with all that came meanwhile."""
@@ -263,7 +275,11 @@ class Node:
             self.crash_after_vote = False
             world.voted(self, peer)
 
-    def receive(self, shard: int, peer: str, message: Message) -> None:
+    def receive(self, shard: int, peer: str, message: Message | bytes) -> None:
+        if isinstance(message, bytes):
+            self.world.note("snapshot", self.name, peer, shard, len(message))
+            self.snapshots.received(peer, shard, message)
+            return
         self.world.note("receive", self.name, peer, shard, type(message).__name__, message.term)
         self._touched = shard
         self.members[shard].received(peer, message)
@@ -271,6 +287,7 @@ class Node:
     def peer_connected(self, peer: str) -> None:
         for member in self.members.values():
             member.connected(peer)
+        self.snapshots.connected(peer)
 
     def peer_disconnected(self, peer: str) -> None:
         for member in self.members.values():
@@ -309,6 +326,7 @@ class Node:
             if member.health != "ok" and not self.damaged:
                 raise Violation(f"{self.name} stopped shard {shard}: {member.health}")
         self._set_timer(now_ms)
+        self.snapshots.look()
 
     def _write(self) -> None:
         try:
@@ -336,6 +354,7 @@ class Node:
         self.log.note_synced(written)
         for member in self.members.values():
             member.synced()
+        self.snapshots.synced()
         self.world.after(SEAL_IDLE_US, self.do, self.life, self._seal, self.log.round_open)
 
     def _seal(self, round_open: int) -> None:

@@ -15,7 +15,7 @@ from zlib import crc32
 
 from tallymq.raftlog.log import NodeLog
 from tallymq.raftlog.messages import AppendEntries, AppendReply, Message, RequestVote, VoteReply
-from tallymq.raftlog.payloads import NOWHERE, Position
+from tallymq.raftlog.payloads import NOWHERE, Base, Position
 
 if TYPE_CHECKING:
     from tests.simulator.node import Node
@@ -36,15 +36,26 @@ class ShardShadow:
 
     def do(self, operation: tuple[str, int, str]) -> None:
         kind, number, voted_for = operation
-        if kind == "entry":
+        if kind == "base":
+            self.terms = self.terms_after(number, int(voted_for))
+        elif kind == "entry":
             self.terms.append(number)
         elif kind == "truncate":
             del self.terms[number - 1 :]
         else:
             self.term, self.voted_for = number, voted_for
 
+    def terms_after(self, index: int, term: int) -> list[int]:
+        """Return the terms behind a new base: what fits it stays. Those before it are the base's, whatever they were."""
+        if len(self.terms) >= index and self.terms[index - 1] == term:
+            return self.terms
+        return [0] * (index - 1) + [term]
+
     def same(self, other: "ShardShadow") -> bool:
-        return (self.term, self.voted_for, self.terms) == (other.term, other.voted_for, other.terms)
+        if (self.term, self.voted_for, len(self.terms)) != (other.term, other.voted_for, len(other.terms)):
+            return False
+        # 0 is an entry before a base, of which the log does not say the term.
+        return all(one == two or not one or not two for one, two in zip(self.terms, other.terms, strict=True))
 
 
 class Shadow:
@@ -95,6 +106,10 @@ class WatchedLog(NodeLog):
     def append_truncate(self, shard: int, from_index: int) -> None:
         super().append_truncate(shard, from_index)
         self.shadow.since.append((self.round_open, shard, ("truncate", from_index, "")))
+
+    def append_base(self, shard: int, base: Base) -> None:
+        super().append_base(shard, base)
+        self.shadow.since.append((self.round_open, shard, ("base", base.index, str(base.term))))
 
     def append_hard_state(self, shard: int, term: int, voted_for: str) -> None:
         super().append_hard_state(shard, term, voted_for)
@@ -182,15 +197,16 @@ class Watch:
     def _announced(self, node: "Node", shard: int, message: AppendReply) -> None:
         durable = node.shadow.durable[shard].terms
         index = message.synced_index
-        if index and (index > len(durable) or node.log.term_at(shard, index) != durable[index - 1]):
+        if index and (index > len(durable) or node.log.term_at(shard, index) not in (durable[index - 1], None)):
             raise Violation(f"durability: {node.name} says {index} of shard {shard} is synced, that is {len(durable)}")
 
     def led(self, node: "Node", shard: int) -> None:
         """Leader completeness, when a node says it leads."""
         term = node.members[shard].term
         self._leads(node, shard, term)
+        base_index = node.members[shard].base_index
         for index, (entry_term, _, _) in enumerate(self.applied[shard], 1):
-            if node.log.term_at(shard, index) != entry_term:
+            if index >= base_index and node.log.term_at(shard, index) != entry_term:
                 raise Violation(f"leader completeness: {node.name} leads term {term} of {shard} without entry {index}")
 
     def applies(self, node: "Node", shard: int, index: int, term: int) -> None:
@@ -201,7 +217,7 @@ class Watch:
         count = 0
         for other in self._world.nodes.values():
             terms = other.shadow.durable[shard].terms
-            count += len(terms) >= index and terms[index - 1] == term
+            count += len(terms) >= index and terms[index - 1] in (term, 0)
         if len(self.applied[shard]) < index and 2 * count <= len(self._world.names):
             raise Violation(f"durability: {node.name} applies {index} of shard {shard}, which {count} nodes hold")
 

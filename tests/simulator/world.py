@@ -63,6 +63,7 @@ class World:
         self.faults = Faults(self)
         self._plan = list(faults)
         self._answerers = 0
+        self.installed = 0
 
     def random(self, what: str) -> Random:
         """Return a stream of chance of its own."""
@@ -116,6 +117,7 @@ class World:
         if with_power is None:
             with_power, down_us = self.point_crash.pop(node.name, (False, down_us))
         self.note("end", node.name, reason, "power cut" if with_power else "process")
+        node.ended()
         was_alive, node.alive = node.alive, False
         if with_power:
             node.disk.power_cut()
@@ -237,7 +239,10 @@ class World:
             states = []
             for node in nodes:
                 node.replicas[shard].flush_writes()
-                states.append(node.store.range(state_key(shard, 0, b""), state_range_end(shard, 0), 1 << 30))
+                generation = node.replicas[shard].generation
+                begin, end = state_key(shard, generation, b""), state_range_end(shard, generation)
+                pairs = node.store.range(begin, end, 1 << 30)
+                states.append([(key[len(begin) :], value) for key, value in pairs])
             if any(state != states[0] for state in states):
                 raise Violation(f"state machine safety: the states of shard {shard} differ")
 
