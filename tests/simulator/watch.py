@@ -46,7 +46,7 @@ class ShardShadow:
             self.term, self.voted_for = number, voted_for
 
     def terms_after(self, index: int, term: int) -> list[int]:
-        """Return the terms behind a new base: what fits it stays. Those before it are the base's, whatever they were."""
+        """Return the terms behind a new base: what fits it stays, or else nothing is known of what came before."""
         if len(self.terms) >= index and self.terms[index - 1] == term:
             return self.terms
         return [0] * (index - 1) + [term]
