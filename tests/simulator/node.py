@@ -18,7 +18,7 @@ from tallymq.raftlog.errors import (
     ShardStopped,
     SyncFailed,
 )
-from tallymq.raftlog.host_shard import ShardHandle
+from tallymq.raftlog.host_shard import ShardHandle, is_taken
 from tallymq.raftlog.journal import Journal
 from tallymq.raftlog.log import LogSettings
 from tallymq.raftlog.messages import Message, VoteReply
@@ -74,6 +74,8 @@ class Handle(ShardHandle):
     def propose_for(self, caller: Caller, command: Command, bodies: Sequence[Body] = ()) -> None:
         """Do as `propose` does."""
         refusal = self._refusal()
+        if isinstance(refusal, DiskFull) and is_taken(command, refusal.taken):
+            refusal = None
         if refusal is None and not self._proposals.add(command, bodies, caller, proposal_bytes(command, bodies)):  # type: ignore[arg-type]
             refusal = DiskFull("too much waits")
         if refusal is not None:

@@ -31,6 +31,8 @@ class NodeSnapshots:
         rate, slots = Rate(SETTINGS.bytes_per_s, node.now_ms()), Slots(SETTINGS.sends_max)
         self.shards = {shard: Snapshots(self._parts(shard), SETTINGS, rate, slots) for shard in node.members}
         settings = ReclaimSettings(carry_share=node.chance.choice((0.2, 0.6, 1.0)), kept_bytes=KEPT_BYTES)
+        for shard, snapshots in self.shards.items():
+            node.handles[shard].on_damaged = snapshots.damaged
         self._reclaiming = Reclaiming(node.log, node.store, node.replicas, settings, self._drop_prefix)
 
     def _parts(self, shard: int) -> Parts:
@@ -47,6 +49,7 @@ class NodeSnapshots:
             send=self._send,
             now_ms=node.now_ms,
             installed=partial(self._installed, shard),
+            peers=lambda: [name for name in node.world.names if name != node.name],
         )
 
     def start(self) -> None:
@@ -74,7 +77,7 @@ class NodeSnapshots:
 
     def synced(self) -> None:
         for shard in self.shards.values():
-            if shard.receiver.is_busy:
+            if shard.waits_for_sync:
                 shard.synced()
 
     def _send(self, peer: str, envelope: Envelope, urgent: bool) -> bool:
