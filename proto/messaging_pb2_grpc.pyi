@@ -4,8 +4,13 @@ isort:skip_file
 The public wire of TallyMQ: what producers and consumers of any language speak.
 
 Conventions that hold for every message here:
- * Times are Unix times in milliseconds; durations end in _ms. Sizes are bytes unless the name says otherwise.
- * Names (topics, groups) are 1 to 255 bytes of [A-Za-z0-9._-], optionally "tenant/name" with one slash.
+ * A field ends with its unit and its limits, both included: [ms, 0 to 60,000]. A request beyond them is refused by
+   name, a reply keeps them. A list says how many elements it may have, then what each may be:
+   [0 to 256 elements; name, 1 to 255 bytes].
+ * "Unix ms" is a time, milliseconds since 1970 in UTC; "ms" is a duration. Sizes are bytes. Counts say of what.
+ * A "name" (of a topic or a group) is of [A-Za-z0-9._-], optionally "tenant/name" with one slash. "text" is UTF-8,
+   "anything" any bytes, "place" what an earlier reply gave to go on from. An "id" is as FrameIdentity says.
+   A "random number" is any; 0 stands for none.
  * A field that may stand once must stand once: a request that repeats a singular field is refused.
  * Bit sets are little-endian: record p of a batch is bit (p % 8) of byte (p / 8). Missing bytes are zero.
  * A refusal is a gRPC status with google.rpc.ErrorInfo (unary calls) or a Refusal (streams): the same code in both.
