@@ -9,7 +9,7 @@ Rule 1 (sync). Nothing that promises an entry counts before its round is synced:
     own count, a vote (`log`, `consensus_durability`, `consensus_applying`).
 Rule 2 (once). The effects of an entry, its applied index and its place in the log are written as one (`replica`).
 Rule 3 (damage). What was synced and cannot be read is damage, and is said to be. Only what follows the last mark known
-    to be synced may be cut (`recovery`).
+    to be synced may be cut (`recovery`). Single bodies are repaired from other nodes (`repair`).
 Rule 4 (no guess). Bytes of a newer version, or that do not verify, stop their shard or the node; they are never
     skipped (`codec`, `records`).
 Rule 5 (bound). Every queue, buffer and retry has a bound: a proposal beyond it is refused (`proposals`, `links`).
@@ -18,5 +18,5 @@ Rule 6 (doors). Loop, threads, sockets and files are known to `host`, the links 
     rounds.
 
 Reading order: `log` and `records` (bytes on a disk), `recovery`, `consensus` (which lists its ideas), `replica`,
-`host`.
+`snapshot` (which lists its own), `host`.
 """

@@ -66,7 +66,7 @@ class HostSnapshots:
         self._host = host
         self._timer: asyncio.TimerHandle | None = None
         self._stopped = False
-        wanted = SnapshotSettings(bytes_per_s=settings.snapshot_bytes_per_s)
+        wanted = SnapshotSettings(bytes_per_s=settings.snapshot_bytes_per_second)
         rate, slots = Rate(wanted.bytes_per_s, now_ms()), Slots(wanted.sends_max)
         self.shards = {
             shard.handle.number: Snapshots(self._parts(settings, opened, shard, flushes), wanted, rate, slots)

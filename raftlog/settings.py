@@ -48,7 +48,7 @@ class HostSettings:
 
     `members` empty means one node alone, which opens no port. `queue_bytes_max` bounds, for each shard, the proposals
     waiting or not yet answered; `free_bytes_min` is the free disk space below which proposals are refused;
-    `snapshot_bytes_per_s` bounds what this node sends of snapshots, to all nodes together.
+    `snapshot_bytes_per_second` bounds what this node sends of snapshots, to all nodes together.
     `carry_share_percent` of the oldest files may be needed still and copied to give the files back, at most so many
     bytes a second; the newest `log_kept_bytes` of the log are kept whole for followers that are behind; `ballast_bytes`
     are kept in reserve, and given up on a full disk so that what frees room can still be written.
@@ -78,7 +78,7 @@ class HostSettings:
     peer_idle_ms_max: int = 5_000
     peer_hello_ms_max: int = 5_000
     stop_ms_max: int = 20_000
-    snapshot_bytes_per_s: int = 64 * 1024 * 1024
+    snapshot_bytes_per_second: int = 64 * 1024 * 1024
     carry_share_percent: int = 50
     carry_bytes_per_second: int = 32 * 1024 * 1024
     log_kept_bytes: int = 1024 * 1024 * 1024
@@ -150,7 +150,7 @@ def _check_numbers(settings: HostSettings) -> None:
         ("log_kept_bytes", settings.log_kept_bytes, 0, 1 << 50),
         ("ballast_bytes", settings.ballast_bytes, 0, 1 << 40),
         ("stop_ms_max", settings.stop_ms_max, 100, 600_000),
-        ("snapshot_bytes_per_s", settings.snapshot_bytes_per_s, 1024, 1 << 40),
+        ("snapshot_bytes_per_second", settings.snapshot_bytes_per_second, 1024, 1 << 40),
     )
     for name, value, low, high in limits:
         if not low <= value <= high:

@@ -233,6 +233,7 @@ def host_settings(settings: ServerSettings) -> HostSettings:
         carry_share_percent=settings.carry_share_percent,
         carry_bytes_per_second=settings.carry_bytes_per_second,
         log_kept_bytes=settings.log_kept_bytes,
+        snapshot_bytes_per_second=settings.snapshot_bytes_per_second,
     )
 
 

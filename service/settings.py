@@ -86,6 +86,7 @@ SETTINGS: tuple[Setting, ...] = (
     _integer("carry_share_percent", 50, "%", 0, 100, "Needed part of old log files that may be copied to free them."),
     _integer("carry_bytes_per_second", 32 << 20, "bytes/s", 64 << 10, 1 << 40, "Copied so at most."),
     _integer("log_kept_bytes", 1 << 30, "bytes", 0, 1 << 50, "Log kept whole for followers that are behind."),
+    _integer("snapshot_bytes_per_second", 64 << 20, "bytes/s", 64 << 10, 16 << 30, "Snapshots sent so at most."),
     _integer("drain_ms_max", 20_000, "ms", 0, 600_000, "Time for calls to finish when the node is told to stop."),
     Setting("log_level", "choice", "info", "", "How much is logged.", choices=("debug", "info", "warning", "error")),
 )
@@ -156,6 +157,7 @@ class ServerSettings:
     carry_share_percent: int
     carry_bytes_per_second: int
     log_kept_bytes: int
+    snapshot_bytes_per_second: int
     drain_ms_max: int
     log_level: str
 

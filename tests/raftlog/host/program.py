@@ -37,6 +37,7 @@ class Control:
             "ensure": self._ensure,
             "publish": self._publish,
             "contents": self._contents,
+            "forget": self._forget,
         }
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -68,6 +69,8 @@ class Control:
             "health": shard.health,
             "peers": sorted(self._host.connected_peers()),
             "rounds": self._host.rounds,
+            "installed": self._host.snapshots.installed,
+            "phase": self._host.snapshots.shards[shard.number].receiver.phase.value,
         }
 
     async def _ensure(self, shard: ShardHandle, _request: dict[str, Any]) -> str:
@@ -80,6 +83,20 @@ class Control:
             raise AssertionError(result)
         offset: int = result.batches[0].first_offset
         return offset
+
+    async def _forget(self, shard: ShardHandle, _request: dict[str, Any]) -> int:
+        """Let Raft forget all that this node has applied of the shard."""
+        host = self._host
+        await host._upkeep.flush()
+        log = host._opened.log
+        index = log.flushes.applied(shard.number)
+        term = log.term_at(shard.number, index)
+        assert term is not None
+        if index > log.shard_state(shard.number).base_index:
+            log.drop_prefix(shard.number, index, term, b"")
+            host._members[shard.number].rebase()
+            host.wake()
+        return index
 
     async def _contents(self, shard: ShardHandle, _request: dict[str, Any]) -> dict[str, Any]:
         return {"digest": digest(shard), "stored": {str(k): v[:64].hex() for k, v in stored(shard).items()}}
