@@ -84,7 +84,6 @@ class Host:
             self._space,
             self.fail,
         )
-        self.snapshots = HostSnapshots(settings, opened, made, self._links, self._upkeep, self)
         self.reclaiming = HostReclaiming(
             settings,
             opened.log,
@@ -95,6 +94,8 @@ class Host:
             self.wake,
             self.fail,
         )
+        self.snapshots = HostSnapshots(settings, opened, made, self._links, self._upkeep, self)
+        self.reclaiming.prefix_floor = self.snapshots.floor
         self._rounds = Rounds(
             opened.log,
             self._syncer,

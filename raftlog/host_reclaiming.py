@@ -47,6 +47,8 @@ class HostReclaiming:
         self._upkeep = upkeep
         self._wake = wake
         self._fail = fail
+        self.prefix_floor: Callable[[int], int] = lambda shard: 0
+        """After which entry of a shard everything must stay, 0 for none: somebody is being sent the state there."""
         self._flushed = asyncio.Event()
         self._looked_at = 0.0
         self._looked_segment = 0
@@ -136,8 +138,10 @@ class HostReclaiming:
             await asyncio.sleep(ROUND_S)
 
     def _drop_prefix(self, shard: int, index: int) -> None:
+        floor = self.prefix_floor(shard)
+        index = min(index, floor) if floor else index
         term = self._log.term_at(shard, index)
-        if term is None:
+        if term is None or index <= self._log.shard_state(shard).base_index:
             return
         self._base_round = self._log.round_open
         self._log.drop_prefix(shard, index, term, self._log.shard_state(shard).configuration)

@@ -97,6 +97,10 @@ class HostSnapshots:
         """How many snapshots were installed here since the start."""
         return sum(shard.receiver.installed_count for shard in self.shards.values())
 
+    def floor(self, shard: int) -> int:
+        """After which entry the log must keep everything for whom this node sends a snapshot to; 0: nobody."""
+        return self.shards[shard].sender.floor()
+
     @property
     def repaired_bodies(self) -> int:
         """How many damaged bodies were repaired since the start."""

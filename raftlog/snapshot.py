@@ -82,11 +82,6 @@ class Snapshots:
         """Whether the shard's base is on its way to the disk: its consensus is suspended until it is there."""
         return self.receiver.phase is Phase.SWITCHING
 
-    @property
-    def holds_segments(self) -> bool:
-        """Whether something in the log is needed here that nothing else refers to yet, or no longer does."""
-        return self.sender.floor() > 0 or self.receiver.stage is not None
-
     def stop(self) -> None:
         """Close readers of the store."""
         self.sender.stop()

@@ -125,3 +125,22 @@ async def test_damaged_bodies_on_every_node_are_repaired_and_stop_nothing(tmp_pa
         await cluster.stop("n2")
         await cluster.start("n2")
         await cluster.agree()
+
+
+async def test_nothing_is_forgotten_that_comes_after_a_snapshot_on_its_way(tmp_path: Path) -> None:
+    async with a_cluster(tmp_path) as cluster:
+        await filled(cluster, 30)
+        for number in range(500_000, 500_010):
+            await cluster.publish(0, number)
+        host = next(host for host in cluster.hosts.values() if host.shards[0].is_leader)
+        await host._upkeep.flush()
+        applied, sender = host._opened.log.flushes.applied(0), host.snapshots.shards[0].sender
+        assert applied > 5
+        sender.floor = lambda: 5  # type: ignore[method-assign]
+        host.reclaiming._drop_prefix(0, applied)
+        assert host._opened.log.shard_state(0).base_index == 5
+        sender.floor = lambda: 0  # type: ignore[method-assign]
+        host.reclaiming._drop_prefix(0, applied)
+        assert host._opened.log.shard_state(0).base_index == applied
+        host.wake()
+        await cluster.agree()
