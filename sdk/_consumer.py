@@ -194,6 +194,8 @@ class Consumer:
                 await self._handle(worker, work)
                 self._drop(work)
             finally:
+                # A blocking handler that was given up goes on in its thread.
+                work.running = not self._spec.is_async
                 self._running -= 1
                 if self._running == 0:
                     self._none_running.set()
@@ -297,8 +299,8 @@ class Consumer:
         return True
 
     def _releasable(self) -> list[_Work]:
-        """What nobody works on any more. A blocking handler goes on in its thread: its lease is left to run out."""
-        return [work for work in self._held.values() if not work.running or self._spec.is_async]
+        """What nobody works on any more. The lease of what a given-up handler goes on with is left to run out."""
+        return [work for work in self._held.values() if not work.running]
 
 
 def _reason(error: BaseException) -> str:

@@ -33,16 +33,18 @@ class DaemonThreads(Executor):
         *arguments: Any,  # noqa: ANN401 - the function's own
         **options: Any,  # noqa: ANN401 - the function's own
     ) -> Future[Result]:
-        """Run it in a thread as soon as one is free. Raises RuntimeError after shutdown()."""
+        """Run it in a thread as soon as one is free. Raises RuntimeError, and does not run it, after shutdown() and
+        where the system has no thread left."""
         future: Future[Result] = Future()
         with self._lock:
             if self._ended:
                 raise RuntimeError("These threads were told to end.")
-            self._work.put((future, lambda: function(*arguments, **options)))
             if len(self._threads) < self._thread_count:
                 thread = threading.Thread(target=self._serve, name=f"{self._name}-{len(self._threads)}", daemon=True)
-                self._threads.append(thread)
+                # Before it counts or anything waits for it: the system may have no thread left to give.
                 thread.start()
+                self._threads.append(thread)
+            self._work.put((future, lambda: function(*arguments, **options)))
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:

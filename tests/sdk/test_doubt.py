@@ -83,30 +83,6 @@ async def test_what_was_sent_and_never_answered_is_not_said_to_have_failed(clust
     assert [message.body for message in await asyncio.to_thread(received, cluster, topic, 1)] == [b"stored"]
 
 
-async def test_who_gives_up_before_those_in_the_same_frame_is_not_told_that_nothing_was_stored(
-    cluster: Cluster, topic: str
-) -> None:
-    async with AsyncTally(cluster.url) as tally:
-        await tally.start()
-        await tally.publish(topic, b"finds the way", key="one queue")
-        dispatcher = dispatcher_of(tally)
-        dispatch, held = dispatcher._dispatch, list[Frame]()
-        dispatcher._dispatch = held.append
-        hasty, patient = (
-            asyncio.create_task(tally.publish(topic, b"", key="one queue", timeout_s=timeout_s))
-            for timeout_s in (0.2, 60.0)
-        )
-        with pytest.raises(TallyError) as caught:
-            await hasty
-        (frame,) = held
-        assert len(frame.items) == 2
-        dispatch(frame)
-        stored_before = (await patient).offset
-    # Offset 1 was taken by what the hasty caller sent, so it must not be told that this certainly did not happen.
-    assert stored_before == 2
-    assert not caught.value.definite
-
-
 async def test_what_was_not_sent_when_the_client_closed_is_not_sent_after(cluster: Cluster, topic: str) -> None:
     async with AsyncTally(cluster.url) as tally:
         await tally.publish(topic, b"finds the way", key="one queue")

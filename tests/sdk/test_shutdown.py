@@ -16,7 +16,7 @@ import pytest
 from tallymq import AsyncTally, Message, Tally
 from tests.sdk.test_consuming import all_acknowledged
 from tests.support.nodes import Cluster
-from tests.support.waiting import wait_for
+from tests.support.waiting import until, wait_for
 
 SIGNALLED = Path(__file__).with_name("signalled_program.py")
 SIGNALS = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -176,6 +176,41 @@ async def test_an_async_handler_that_refuses_to_be_cancelled_is_not_waited_for(c
         assert not finished.is_set()
         finish.set()
         await finished.wait()
+
+
+async def test_what_an_async_handler_goes_on_with_is_not_released_to_another(cluster: Cluster, topic: str) -> None:
+    started, finish = asyncio.Event(), asyncio.Event()
+    tally = AsyncTally(cluster.url, shutdown_timeout_s=0.5)
+
+    @tally.consumer(topic, group="goes-on", concurrency=1, lease_s=LONG_LEASE_S)
+    async def handle(message: Message) -> None:
+        started.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await finish.wait()
+        await finish.wait()
+
+    await tally.publish(topic, b"gone on with", key="one queue")
+    await tally.publish(topic, b"waiting", key="one queue")
+    await tally.start()
+    async with asyncio.timeout(60):
+        await started.wait()
+        assert tally._runtime is not None
+        (consumer,) = tally._runtime._started.values()
+        await until(lambda: len(consumer._held) == 2)
+        await tally.close()
+    bodies: list[bytes] = []
+    async with AsyncTally(cluster.url) as other:
+
+        @other.consumer(topic, group="goes-on", concurrency=1)
+        async def take(message: Message) -> None:
+            bodies.append(message.body)
+
+        await other.start()
+        await until(lambda: b"waiting" in bodies)
+        await other.publish(topic, b"after", key="one queue")
+        await until(lambda: b"after" in bodies)
+    finish.set()
+    assert bodies == [b"waiting", b"after"]
 
 
 def test_what_waited_behind_a_handler_is_released_when_the_client_closes(cluster: Cluster, topic: str) -> None:
