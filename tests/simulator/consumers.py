@@ -32,13 +32,13 @@ BROWSED_MAX = 500
 
 
 def read_pieces(handle: Handle, pieces: tuple[LeasedPiece, ...] | list[LeasedPiece]) -> list[history.Record]:
-    """Return what the bytes of these pieces say; a damaged body is served to nobody."""
+    """Return what the bytes of these pieces say, up to the first damaged body: that one is served to nobody."""
     records: list[history.Record] = []
     for piece in pieces:
         try:
             data = handle.read(piece.reference)
         except BodyDamaged:
-            continue
+            break
         found = split_records(data, piece.reference.count)
         offset = piece.first_offset
         for start, run in bits.runs(piece.selected):
