@@ -99,7 +99,6 @@ class Client:
 
     def _take(self, node: "Node", number: int, call: Call) -> None:
         handle = node.handles[call.shard]
-        life = node.life
 
         def answered(result: object, error: Exception | None) -> None:
             if isinstance(error, OutcomeUnknown):
@@ -108,15 +107,12 @@ class Client:
                 answer = Answer(Outcome.REFUSED, error)
             else:
                 answer = Answer(Outcome.OK, result if call.then is None else call.then(handle, result))
+            # What a process has handed to its machine's network leaves even if the process ends.
             node.point("before answer")
             if self.chance.random() >= self.world.client_loss:
-                self.world.after(self._delay_us(), self._deliver, node, life, number, answer)
+                self.world.after(self._delay_us(), self._answered, number, answer)
 
         handle.propose_for(Caller(answered), call.command, call.bodies)
-
-    def _deliver(self, node: "Node", life: int, number: int, answer: Answer) -> None:
-        # What a process had handed to its machine's network leaves even if the process ends.
-        self._answered(number, answer)
 
     def _answered(self, number: int, answer: Answer) -> None:
         if number == self._number:

@@ -5,7 +5,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from tallymq.raftlog.segments import parse_segment_name
-from tests.simulator.shape import SECOND_US, Fault
+from tests.simulator.shape import Fault
 
 if TYPE_CHECKING:
     from tests.simulator.node import Node
@@ -148,10 +148,9 @@ class Faults:
         inside = order[:1] if fault.kind in ("isolate", "one way") else order[: len(order) // 2]
         if fault.kind == "bridge":
             # Two halves that see one node in the middle, and not each other.
-            middle, rest = order[0], order[1:]
+            rest = order[1:]
             left, right = rest[: len(rest) // 2], rest[len(rest) // 2 :]
             block = [(a, b) for a in left for b in right] + [(b, a) for a in left for b in right]
-            del middle
         elif fault.kind == "ring":
             # Each sees the next one only.
             block = [(a, b) for a in order for b in order if a != b and order[(order.index(a) + 1) % len(order)] != b]
@@ -251,6 +250,3 @@ def _damaged(data: bytearray, kind: str, end: int, chance: Random) -> None:
         other = chance.randrange(max(end // 4096, 1)) * 4096
         if other + len(block) <= end:
             data[other : other + len(block)] = block
-
-
-__all__ = ["Faults", "SECOND_US"]

@@ -328,7 +328,8 @@ class Node:
             if member.health != "ok" and not self.damaged:
                 raise Violation(f"{self.name} stopped shard {shard}: {member.health}")
         self._set_timer(now_ms)
-        self.snapshots.look()
+        if self._touched is None:
+            self.snapshots.look()
 
     def _write(self) -> None:
         try:

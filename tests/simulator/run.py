@@ -1,7 +1,7 @@
 """One run of one seed, and what is told of it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from tests.simulator.shape import Fault, Shape, draw_faults, draw_shape
 from tests.simulator.watch import Violation
@@ -37,8 +37,3 @@ def run_with(seed: int, shape: Shape, faults: Sequence[Fault], trace: list[str] 
         world.note("violation", violation)
         return Report(seed, world.figures(), str(violation))
     return Report(seed, figures)
-
-
-def shortened(shape: Shape, chaos_us: int) -> Shape:
-    """Return a shape whose chaos ends earlier."""
-    return replace(shape, chaos_us=chaos_us)

@@ -67,6 +67,7 @@ class NodeSnapshots:
     def behind(self, shard: int, peer: str) -> None:
         self._world.note("behind", self._node.name, peer, shard)
         self.shards[shard].behind(peer)
+        self.look()
 
     def connected(self, peer: str) -> None:
         for shard in self.shards.values():
@@ -74,6 +75,7 @@ class NodeSnapshots:
 
     def received(self, peer: str, shard: int, frame: bytes) -> None:
         self.shards[shard].received(peer, decode_snapshot(frame))
+        self.look()
 
     def synced(self) -> None:
         for shard in self.shards.values():
