@@ -97,7 +97,8 @@ class Admin:
             request.settings.retention_bytes,
         )
         await self._cluster.require(self._cluster.metadata, command)
-        await self._wait_until(lambda: self._is_ready(request.name), "TOPIC_NOT_READY")
+        # It is made, whatever becomes of its queues: nothing definite can be said of the call any more.
+        await self._wait_until(lambda: self._is_ready(request.name), "TIMED_OUT")
         topic = self._cluster.topic(request.name)
         return admin_pb2.CreateTopicReply(topic=replies.topic(topic, self._cluster, with_queues=False))
 
@@ -109,6 +110,8 @@ class Admin:
         check_name(request.name, "name")
         if not self._cluster.metadata.is_leader:
             raise self._cluster.not_leader(self._cluster.metadata)
+        # A leader that was replaced unawares must not say of a new topic that there is none.
+        await self._catch_up()
         topic = self._cluster.topic(request.name)
         if not topic.deleting and self._in_doubt(topic):
             raise Refused("TOPIC_IN_DOUBT", topic.name)

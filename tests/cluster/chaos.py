@@ -38,7 +38,8 @@ ROUND_MINUTES_MAX = 10.0
 RATE_MIN = 100.0
 """Operations a second that must succeed before a fault, or the run does not count."""
 RATE_WAIT_S = 60.0
-HOLD_S = (6.0, 14.0)
+HOLD_S = 10.0
+HOLD_SPREAD = 0.4
 IMAGE_BYTES = 8 << 30
 
 
@@ -50,6 +51,7 @@ class Options:
     nemesis: str
     nodes: int
     rate: float
+    hold_s: float
     seed: int
     control: str
     out: Path
@@ -134,7 +136,7 @@ class Round:
         rate, began_us = load.rate(), now_us()
         what = nemesis.start()
         say(f"{nemesis.name}: {what} (at {rate:.0f} operations/s)")
-        threading.Event().wait(self.chooser.uniform(*HOLD_S))
+        threading.Event().wait(self.options.hold_s * self.chooser.uniform(1 - HOLD_SPREAD, 1 + HOLD_SPREAD))
         nemesis.heal()
         self.faults.append(Fault(nemesis.name, what, nemesis.keeps_majority, began_us, now_us(), rate))
         load.expect_running()
@@ -158,8 +160,8 @@ def rounds(options: Options) -> int:
         command = [
             *ISOLATED, sys.executable, "-m", "tests.cluster.chaos", "--round",
             "--minutes", str(options.minutes / count), "--nemesis", options.nemesis, "--nodes", str(options.nodes),
-            "--rate", str(options.rate), "--seed", str(seed), "--control", options.control, "--out", str(folder),
-            "--models", str(models),
+            "--rate", str(options.rate), "--hold-s", str(options.hold_s), "--seed", str(seed),
+            "--control", options.control, "--out", str(folder), "--models", str(models),
         ]  # fmt: skip
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONSAFEPATH": "1"}
         ended = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, check=False)
@@ -185,6 +187,7 @@ def parse(arguments: list[str] | None = None) -> Options:
     parser.add_argument("--nemesis", default="all", help=f"all, or of {', '.join(sorted(NEMESES))}, joined by commas")
     parser.add_argument("--nodes", type=int, choices=(3, 5), default=3)
     parser.add_argument("--rate", type=float, default=250.0, help="operations a second that the clients begin")
+    parser.add_argument("--hold-s", type=float, default=HOLD_S, help="how long a fault lasts, more or less")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
     parser.add_argument("--control", choices=("", "no-sync", "lying-sync"), default="")
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "chaos")

@@ -170,3 +170,15 @@ async def test_a_topic_can_be_made_and_deleted_over_and_over(node: Running) -> N
         assert await publish(node, sequence) == [0] * QUEUES
         await delete(node)
         assert queue_infos(node) == []
+
+
+async def test_a_topic_whose_queues_are_not_made_in_time_may_exist(
+    instant: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admin, "WAIT_S_MAX", 0.2)
+    instant.host.lead(1, "node-2")
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await instant.admin.CreateTopic(A.CreateTopicRequest(name=TOPIC, queue_count=QUEUES), timeout=SECONDS)
+    assert error_info(caught.value).reason == "TIMED_OUT"
+    assert error_info(caught.value).metadata["definite"] == "false"
+    assert topic(instant) is not None
