@@ -88,22 +88,28 @@ class ProduceLink:
 
     async def _write(self, stream: OpenStream[messaging_pb2.ProduceReply]) -> None:
         loop = asyncio.get_running_loop()
-        while True:
-            while self._outgoing:
-                frame = self._outgoing.popleft()
-                if frame.address != self.address or not frame.data:
-                    continue
-                frame.sent = True
-                frame.sent_time = loop.time()
-                self._unanswered[frame.correlation] = frame
-                await stream.write(frame.data)
-            self._wake.clear()
-            try:
-                async with asyncio.timeout(IDLE_S):
-                    await self._wake.wait()
-            except TimeoutError:
-                if not self._unanswered and not self._outgoing:
-                    return
+        frame: Frame | None = None
+        try:
+            while True:
+                while self._outgoing:
+                    frame = self._outgoing.popleft()
+                    if frame.address != self.address or not frame.data:
+                        continue
+                    frame.sent = True
+                    frame.sent_time = loop.time()
+                    self._unanswered[frame.correlation] = frame
+                    await stream.write(frame.data)
+                self._wake.clear()
+                try:
+                    async with asyncio.timeout(IDLE_S):
+                        await self._wake.wait()
+                except TimeoutError:
+                    if not self._unanswered and not self._outgoing:
+                        return
+        finally:
+            # What breaks a stream keeps the variables of this call, in a cycle that an idle program may never collect:
+            # by its last frame it kept the claims of callers who had long given up, and no check could decide.
+            frame = None
 
     async def _read(self, stream: OpenStream[messaging_pb2.ProduceReply]) -> None:
         while (reply := await stream.read()) is not None:
