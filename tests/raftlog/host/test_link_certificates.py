@@ -88,3 +88,10 @@ def test_an_expired_certificate_is_told_and_another_nodes_is_refused(authority: 
     assert "was not issued by" in check_own(replace(stranger.issue("n1"), ca=authority.path), "n1")
     with pytest.raises(SettingsRefused, match="is of node 'n2', this node is 'n1'"):
         check_own(authority.issue("n2"), "n1")
+
+
+def test_an_authority_in_a_form_that_only_openssl_reads_keeps_no_node_from_starting(authority: Authority) -> None:
+    files = authority.issue("n1")
+    trusted = files.ca.with_name("trusted.pem")
+    trusted.write_bytes(files.ca.read_bytes().replace(b" CERTIFICATE-", b" TRUSTED CERTIFICATE-"))
+    assert check_own(replace(files, ca=trusted), "n1") == ""
