@@ -28,7 +28,8 @@ from tallymq.txn.queries import needed_bodies
 
 PAIRS_READ = 32
 """At once: few, so that one read of large values stays small."""
-PAIRS_MAX = 512
+PAIRS_MAX = 192
+"""In one message: 0.9 ms of CPU to read and encode, p99 1.2, worst seen 7 of 315 (512 pairs: p99 8.5)."""
 BODIES_MAX = 64
 """In one message: opening a body costs a read of the disk."""
 INDEXES_READ = 256
