@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18tallymq/proto/raft.proto\x12\x0ftallymq.raft.v1\"\x90\x02\n\x07Message\x12\x16\n\x0e\x66ormat_version\x18\x01 \x01(\r\x12\r\n\x05shard\x18\x02 \x01(\r\x12\x38\n\x0e\x61ppend_entries\x18\x03 \x01(\x0b\x32\x1e.tallymq.raft.v1.AppendEntriesH\x00\x12\x34\n\x0c\x61ppend_reply\x18\x04 \x01(\x0b\x32\x1c.tallymq.raft.v1.AppendReplyH\x00\x12\x34\n\x0crequest_vote\x18\x05 \x01(\x0b\x32\x1c.tallymq.raft.v1.RequestVoteH\x00\x12\x30\n\nvote_reply\x18\x06 \x01(\x0b\x32\x1a.tallymq.raft.v1.VoteReplyH\x00\x42\x06\n\x04kind\"\xa2\x01\n\rAppendEntries\x12\x0c\n\x04term\x18\x01 \x01(\x04\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\x16\n\x0eprevious_index\x18\x03 \x01(\x04\x12\x15\n\rprevious_term\x18\x04 \x01(\x04\x12\x16\n\x0emajority_index\x18\x05 \x01(\x04\x12\x13\n\x0b\x65ntry_terms\x18\x06 \x03(\x04\x12\x15\n\rentry_lengths\x18\x07 \x03(\r\"\x80\x01\n\x0b\x41ppendReply\x12\x0c\n\x04term\x18\x01 \x01(\x04\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\x14\n\x0cproven_index\x18\x03 \x01(\x04\x12\x14\n\x0csynced_index\x18\x04 \x01(\x04\x12\x13\n\x0breset_index\x18\x05 \x01(\x04\x12\x10\n\x08\x63lock_ms\x18\x06 \x01(\x03\"Q\n\x0bRequestVote\x12\x0c\n\x04term\x18\x01 \x01(\x04\x12\x12\n\nlast_index\x18\x02 \x01(\x04\x12\x11\n\tlast_term\x18\x03 \x01(\x04\x12\r\n\x05trial\x18\x04 \x01(\x08\"K\n\tVoteReply\x12\x0c\n\x04term\x18\x01 \x01(\x04\x12\x0f\n\x07granted\x18\x02 \x01(\x08\x12\r\n\x05trial\x18\x03 \x01(\x08\x12\x10\n\x08\x63lock_ms\x18\x04 \x01(\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18tallymq/proto/raft.proto\x12\x0ftallymq.raft.v1\"\x9b\x03\n\x07Message\x12\x16\n\x0e\x66ormat_version\x18\x01 \x01(\r\x12\r\n\x05shard\x18\x02 \x01(\r\x12\x38\n\x0e\x61ppend_entries\x18\x03 \x01(\x0b\x32\x1e.tallymq.raft.v1.AppendEntriesH\x00\x12\x34\n\x0c\x61ppend_reply\x18\x04 \x01(\x0b\x32\x1c.tallymq.raft.v1.AppendReplyH\x00\x12\x34\n\x0crequest_vote\x18\x05 \x01(\x0b\x32\x1c.tallymq.raft.v1.RequestVoteH\x00\x12\x30\n\nvote_reply\x18\x06 \x01(\x0b\x32\x1a.tallymq.raft.v1.VoteReplyH\x00\x12\x32\n\x0btimeout_now\x18\t \x01(\x0b\x32\x1b.tallymq.raft.v1.TimeoutNowH\x00\x12-\n\x08\x66\x61rewell\x18\n \x01(\x0b\x32\x19.tallymq.raft.v1.FarewellH\x00\x12\x13\n\x0b\x66rom_member\x18\x07 \x01(\t\x12\x11\n\tto_member\x18\x08 \x01(\tB\x06\n\x04kind\"\xa2\x01\n\rAppendEntries\x12\x0c\n\x04term\x18\x01 \x01(\x04\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\x16\n\x0eprevious_index\x18\x03 \x01(\x04\x12\x15\n\rprevious_term\x18\x04 \x01(\x04\x12\x16\n\x0emajority_index\x18\x05 \x01(\x04\x12\x13\n\x0b\x65ntry_terms\x18\x06 \x03(\x04\x12\x15\n\rentry_lengths\x18\x07 \x03(\r\"\x80\x01\n\x0b\x41ppendReply\x12\x0c\n\x04term\x18\x01 \x01(\x04\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\x14\n\x0cproven_index\x18\x03 \x01(\x04\x12\x14\n\x0csynced_index\x18\x04 \x01(\x04\x12\x13\n\x0breset_index\x18\x05 \x01(\x04\x12\x10\n\x08\x63lock_ms\x18\x06 \x01(\x03\"Q\n\x0bRequestVote\x12\x0c\n\x04term\x18\x01 \x01(\x04\x12\x12\n\nlast_index\x18\x02 \x01(\x04\x12\x11\n\tlast_term\x18\x03 \x01(\x04\x12\r\n\x05trial\x18\x04 \x01(\x08\"K\n\tVoteReply\x12\x0c\n\x04term\x18\x01 \x01(\x04\x12\x0f\n\x07granted\x18\x02 \x01(\x08\x12\r\n\x05trial\x18\x03 \x01(\x08\x12\x10\n\x08\x63lock_ms\x18\x04 \x01(\x03\"\x1a\n\nTimeoutNow\x12\x0c\n\x04term\x18\x01 \x01(\x04\"\'\n\x08\x46\x61rewell\x12\x0c\n\x04term\x18\x01 \x01(\x04\x12\r\n\x05index\x18\x02 \x01(\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,13 +32,17 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tallymq.proto.raft_pb2', _g
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_MESSAGE']._serialized_start=46
-  _globals['_MESSAGE']._serialized_end=318
-  _globals['_APPENDENTRIES']._serialized_start=321
-  _globals['_APPENDENTRIES']._serialized_end=483
-  _globals['_APPENDREPLY']._serialized_start=486
-  _globals['_APPENDREPLY']._serialized_end=614
-  _globals['_REQUESTVOTE']._serialized_start=616
-  _globals['_REQUESTVOTE']._serialized_end=697
-  _globals['_VOTEREPLY']._serialized_start=699
-  _globals['_VOTEREPLY']._serialized_end=774
+  _globals['_MESSAGE']._serialized_end=457
+  _globals['_APPENDENTRIES']._serialized_start=460
+  _globals['_APPENDENTRIES']._serialized_end=622
+  _globals['_APPENDREPLY']._serialized_start=625
+  _globals['_APPENDREPLY']._serialized_end=753
+  _globals['_REQUESTVOTE']._serialized_start=755
+  _globals['_REQUESTVOTE']._serialized_end=836
+  _globals['_VOTEREPLY']._serialized_start=838
+  _globals['_VOTEREPLY']._serialized_end=913
+  _globals['_TIMEOUTNOW']._serialized_start=915
+  _globals['_TIMEOUTNOW']._serialized_end=941
+  _globals['_FAREWELL']._serialized_start=943
+  _globals['_FAREWELL']._serialized_end=982
 # @@protoc_insertion_point(module_scope)

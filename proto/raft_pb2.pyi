@@ -7,20 +7,28 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Message(_message.Message):
-    __slots__ = ("format_version", "shard", "append_entries", "append_reply", "request_vote", "vote_reply")
+    __slots__ = ("format_version", "shard", "append_entries", "append_reply", "request_vote", "vote_reply", "timeout_now", "farewell", "from_member", "to_member")
     FORMAT_VERSION_FIELD_NUMBER: _ClassVar[int]
     SHARD_FIELD_NUMBER: _ClassVar[int]
     APPEND_ENTRIES_FIELD_NUMBER: _ClassVar[int]
     APPEND_REPLY_FIELD_NUMBER: _ClassVar[int]
     REQUEST_VOTE_FIELD_NUMBER: _ClassVar[int]
     VOTE_REPLY_FIELD_NUMBER: _ClassVar[int]
+    TIMEOUT_NOW_FIELD_NUMBER: _ClassVar[int]
+    FAREWELL_FIELD_NUMBER: _ClassVar[int]
+    FROM_MEMBER_FIELD_NUMBER: _ClassVar[int]
+    TO_MEMBER_FIELD_NUMBER: _ClassVar[int]
     format_version: int
     shard: int
     append_entries: AppendEntries
     append_reply: AppendReply
     request_vote: RequestVote
     vote_reply: VoteReply
-    def __init__(self, format_version: _Optional[int] = ..., shard: _Optional[int] = ..., append_entries: _Optional[_Union[AppendEntries, _Mapping]] = ..., append_reply: _Optional[_Union[AppendReply, _Mapping]] = ..., request_vote: _Optional[_Union[RequestVote, _Mapping]] = ..., vote_reply: _Optional[_Union[VoteReply, _Mapping]] = ...) -> None: ...
+    timeout_now: TimeoutNow
+    farewell: Farewell
+    from_member: str
+    to_member: str
+    def __init__(self, format_version: _Optional[int] = ..., shard: _Optional[int] = ..., append_entries: _Optional[_Union[AppendEntries, _Mapping]] = ..., append_reply: _Optional[_Union[AppendReply, _Mapping]] = ..., request_vote: _Optional[_Union[RequestVote, _Mapping]] = ..., vote_reply: _Optional[_Union[VoteReply, _Mapping]] = ..., timeout_now: _Optional[_Union[TimeoutNow, _Mapping]] = ..., farewell: _Optional[_Union[Farewell, _Mapping]] = ..., from_member: _Optional[str] = ..., to_member: _Optional[str] = ...) -> None: ...
 
 class AppendEntries(_message.Message):
     __slots__ = ("term", "sequence", "previous_index", "previous_term", "majority_index", "entry_terms", "entry_lengths")
@@ -79,3 +87,17 @@ class VoteReply(_message.Message):
     trial: bool
     clock_ms: int
     def __init__(self, term: _Optional[int] = ..., granted: _Optional[bool] = ..., trial: _Optional[bool] = ..., clock_ms: _Optional[int] = ...) -> None: ...
+
+class TimeoutNow(_message.Message):
+    __slots__ = ("term",)
+    TERM_FIELD_NUMBER: _ClassVar[int]
+    term: int
+    def __init__(self, term: _Optional[int] = ...) -> None: ...
+
+class Farewell(_message.Message):
+    __slots__ = ("term", "index")
+    TERM_FIELD_NUMBER: _ClassVar[int]
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    term: int
+    index: int
+    def __init__(self, term: _Optional[int] = ..., index: _Optional[int] = ...) -> None: ...

@@ -60,6 +60,28 @@ class Command(_message.Message):
     trim_queue: TrimQueue
     def __init__(self, barrier: _Optional[_Union[Barrier, _Mapping]] = ..., publish: _Optional[_Union[Publish, _Mapping]] = ..., prepare: _Optional[_Union[Prepare, _Mapping]] = ..., decide: _Optional[_Union[Decide, _Mapping]] = ..., record_checks: _Optional[_Union[RecordChecks, _Mapping]] = ..., lease: _Optional[_Union[Lease, _Mapping]] = ..., acknowledge: _Optional[_Union[Acknowledge, _Mapping]] = ..., negative_acknowledge: _Optional[_Union[NegativeAcknowledge, _Mapping]] = ..., extend: _Optional[_Union[Extend, _Mapping]] = ..., expire: _Optional[_Union[Expire, _Mapping]] = ..., create_topic: _Optional[_Union[CreateTopic, _Mapping]] = ..., delete_topic: _Optional[_Union[DeleteTopic, _Mapping]] = ..., undelete_topic: _Optional[_Union[UndeleteTopic, _Mapping]] = ..., remove_topic: _Optional[_Union[RemoveTopic, _Mapping]] = ..., ensure_queue: _Optional[_Union[EnsureQueue, _Mapping]] = ..., drop_queue: _Optional[_Union[DropQueue, _Mapping]] = ..., put_group: _Optional[_Union[PutGroup, _Mapping]] = ..., confirm_delete: _Optional[_Union[ConfirmDelete, _Mapping]] = ..., trim_queue: _Optional[_Union[TrimQueue, _Mapping]] = ...) -> None: ...
 
+class Configuration(_message.Message):
+    __slots__ = ("format_version", "voters", "learners")
+    FORMAT_VERSION_FIELD_NUMBER: _ClassVar[int]
+    VOTERS_FIELD_NUMBER: _ClassVar[int]
+    LEARNERS_FIELD_NUMBER: _ClassVar[int]
+    format_version: int
+    voters: _containers.RepeatedCompositeFieldContainer[Place]
+    learners: _containers.RepeatedCompositeFieldContainer[Place]
+    def __init__(self, format_version: _Optional[int] = ..., voters: _Optional[_Iterable[_Union[Place, _Mapping]]] = ..., learners: _Optional[_Iterable[_Union[Place, _Mapping]]] = ...) -> None: ...
+
+class Place(_message.Message):
+    __slots__ = ("member", "node", "host", "port")
+    MEMBER_FIELD_NUMBER: _ClassVar[int]
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    HOST_FIELD_NUMBER: _ClassVar[int]
+    PORT_FIELD_NUMBER: _ClassVar[int]
+    member: str
+    node: str
+    host: str
+    port: int
+    def __init__(self, member: _Optional[str] = ..., node: _Optional[str] = ..., host: _Optional[str] = ..., port: _Optional[int] = ...) -> None: ...
+
 class Identity(_message.Message):
     __slots__ = ("instance", "sequence", "deadline_ms")
     INSTANCE_FIELD_NUMBER: _ClassVar[int]

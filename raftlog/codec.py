@@ -18,13 +18,16 @@ from google.protobuf.message import DecodeError as ProtobufDecodeError
 from google.protobuf.message import Message as Protobuf
 
 from tallymq.proto import raft_pb2, replicated_pb2
+from tallymq.raftlog.membership import incarnation_of
 from tallymq.raftlog.messages import (
     AppendEntries,
     AppendReply,
+    Farewell,
     LogEntry,
     Message,
     Payload,
     RequestVote,
+    TimeoutNow,
     VoteReply,
 )
 from tallymq.raftlog.settings import FRAME_BYTES_MAX
@@ -38,6 +41,7 @@ HEADER_BYTES_MAX = 4 << 20
 ENTRIES_MAX = 4096
 """In one message; a message is also bounded in bytes by who sends it."""
 
+MEMBER_LENGTH_MAX = 128
 NUMBER_MAX = (1 << 63) - 1
 """Of terms, indexes and sequences: what fits a signed 64-bit integer everywhere."""
 
@@ -57,9 +61,18 @@ class UnknownEntry(ValueError):
 # Messages
 
 
-def encode_message(shard: int, message: Message) -> list[Payload]:
+class Addressed(NamedTuple):
+    """A message with the shard and the member ids it speaks of; an id is "" where the frame says none."""
+
+    shard: int
+    message: Message
+    from_member: str
+    to_member: str
+
+
+def encode_message(shard: int, message: Message, from_member: str = "", to_member: str = "") -> list[Payload]:
     """Return the buffers of one frame: the header with its length, then each entry's payload as it is."""
-    header = raft_pb2.Message(format_version=FORMAT_VERSION, shard=shard)
+    header = raft_pb2.Message(format_version=FORMAT_VERSION, shard=shard, from_member=from_member, to_member=to_member)
     payloads: list[Payload] = []
     if isinstance(message, AppendEntries):
         append = header.append_entries
@@ -76,38 +89,67 @@ def encode_message(shard: int, message: Message) -> list[Payload]:
         header.append_reply.CopyFrom(raft_pb2.AppendReply(**msgspec.structs.asdict(message)))
     elif isinstance(message, RequestVote):
         header.request_vote.CopyFrom(raft_pb2.RequestVote(**msgspec.structs.asdict(message)))
-    else:
+    elif isinstance(message, VoteReply):
         header.vote_reply.CopyFrom(raft_pb2.VoteReply(**msgspec.structs.asdict(message)))
+    elif isinstance(message, TimeoutNow):
+        header.timeout_now.CopyFrom(raft_pb2.TimeoutNow(**msgspec.structs.asdict(message)))
+    else:
+        header.farewell.CopyFrom(raft_pb2.Farewell(**msgspec.structs.asdict(message)))
     packed = header.SerializeToString()
     return [LENGTH.pack(len(packed)) + packed, *payloads]
 
 
 def decode_message(frame: Payload) -> tuple[int, Message]:
     """Return (shard, message) of one frame; payloads are views of `frame`. Raises DecodeError."""
+    return decode_addressed(frame)[:2]
+
+
+def decode_addressed(frame: Payload) -> Addressed:
+    """Return a frame's message and whom it is from and for; payloads are views of `frame`. Raises DecodeError."""
     whole = memoryview(frame)
     if len(whole) > FRAME_BYTES_MAX:
         raise DecodeError(f"frame of {len(whole)} bytes, more than {FRAME_BYTES_MAX}")
     header, rest = _split(whole, raft_pb2.Message)
     if header.format_version != FORMAT_VERSION:
         raise DecodeError(f"message format {header.format_version}, this program speaks {FORMAT_VERSION}")
+    for member in (header.from_member, header.to_member):
+        if member and (len(member) > MEMBER_LENGTH_MAX or incarnation_of(member) < 0):
+            raise DecodeError("a member id that is none")
+    return Addressed(header.shard, _message(header, rest), header.from_member, header.to_member)
+
+
+def _message(header: raft_pb2.Message, rest: memoryview) -> Message:
     kind = header.WhichOneof("kind")
     if kind == "append_entries":
-        return header.shard, _append_entries(header.append_entries, rest)
+        return _append_entries(header.append_entries, rest)
     if len(rest):
         raise DecodeError("bytes after a message that carries no entries")
     if kind == "append_reply":
-        return header.shard, _append_reply(header.append_reply)
+        return _append_reply(header.append_reply)
     if kind == "request_vote":
         vote = header.request_vote
         _bounded(vote.term, vote.last_index, vote.last_term)
         if not vote.last_term <= vote.term or vote.term == 0:
             raise DecodeError("a vote is asked for in a term below the log's")
-        return header.shard, RequestVote(vote.term, vote.last_index, vote.last_term, vote.trial)
+        return RequestVote(vote.term, vote.last_index, vote.last_term, vote.trial)
     if kind == "vote_reply":
         reply = header.vote_reply
         _bounded(reply.term, reply.clock_ms)
-        return header.shard, VoteReply(reply.term, reply.granted, reply.trial, reply.clock_ms)
+        return VoteReply(reply.term, reply.granted, reply.trial, reply.clock_ms)
+    if kind == "timeout_now":
+        _of_a_leader(header.timeout_now.term)
+        return TimeoutNow(header.timeout_now.term)
+    if kind == "farewell":
+        _of_a_leader(header.farewell.term)
+        _bounded(header.farewell.index)
+        return Farewell(header.farewell.term, header.farewell.index)
     raise DecodeError("a message of no known kind")
+
+
+def _of_a_leader(term: int) -> None:
+    _bounded(term)
+    if term == 0:
+        raise DecodeError("a leader in term 0")
 
 
 def _append_entries(append: raft_pb2.AppendEntries, rest: memoryview) -> AppendEntries:

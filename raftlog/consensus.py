@@ -6,6 +6,8 @@ The ideas, a file each:
 - `consensus_member`       roles and terms;
 - `consensus_durability`   nothing of a term leaves before term and vote are synced;
 - `consensus_replication`  entries to followers, `consensus_progress` what is known of each;
+- `consensus_configuration` who counts, `consensus_changing` how that is changed;
+- `consensus_transfer`     handing leadership over, `consensus_reading` reading without an entry;
 - `consensus_restoring`    a snapshot in the place of what a follower lacks;
 - `consensus_election`     votes, trials, and leaders that give up;
 - `consensus_applying`     counting what is durable, applying it, `consensus_waiting` telling who waits.
@@ -16,27 +18,41 @@ The ideas, a file each:
 from __future__ import annotations
 
 import random as random_module
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
-from tallymq.raftlog.consensus_applying import Applying
+from tallymq.raftlog.consensus_changing import Changing
 from tallymq.raftlog.consensus_door import LEADER
 from tallymq.raftlog.consensus_member import NEVER_MS, OK, ConsensusSettings
+from tallymq.raftlog.consensus_reading import ReadKind
 from tallymq.raftlog.consensus_waiting import NOT_LEADER, OVERLOADED, Done, ProposalKind, ProposalOutcome
 from tallymq.raftlog.errors import BodyDamaged
 from tallymq.raftlog.journal import Journal
-from tallymq.raftlog.messages import AppendEntries, AppendReply, Message, Payload, RequestVote, VoteReply
+from tallymq.raftlog.membership import Change, Configuration, Place, Refusal, founding, node_of
+from tallymq.raftlog.messages import (
+    AppendEntries,
+    AppendReply,
+    Message,
+    Payload,
+    RequestVote,
+    TimeoutNow,
+    VoteReply,
+)
 
-__all__ = ["Consensus", "ConsensusSettings", "Done", "ProposalKind", "ProposalOutcome"]
+__all__ = ["Consensus", "ConsensusSettings", "Done", "ProposalKind", "ProposalOutcome", "ReadKind"]
 
 APPLY_RETRY_MS = 10
 """How soon to look again when the store does not take more effects for now."""
 
 
-class _Shard(Applying):
+class _Shard(Changing):
     """The end of the chain: what each message means, and what a tick does."""
 
-    def received(self, peer: str, message: Message) -> None:
-        if self.health != OK or peer not in self.peers:
+    def received(self, peer: str, message: Message, to_member: str = "") -> None:
+        if self.health != OK:
+            return
+        if not self.hears(peer, to_member):
+            if isinstance(message, RequestVote):
+                self.say_farewell(peer)
             return
         # A trial speaks of a term that nobody has entered yet.
         is_trial = isinstance(message, RequestVote | VoteReply) and message.trial
@@ -54,10 +70,15 @@ class _Shard(Applying):
             self.take_append_entries(peer, message)
         elif isinstance(message, AppendReply):
             self.take_append_reply(peer, message)
+            self.note_round(peer, message)
         elif isinstance(message, RequestVote):
             self.take_request_vote(peer, message)
-        else:
+        elif isinstance(message, VoteReply):
             self.take_vote_reply(peer, message)
+        elif isinstance(message, TimeoutNow):
+            self.take_timeout_now(peer, message)
+        else:
+            self.take_farewell(message)
 
     def tick(self) -> None:
         if self.health != OK:
@@ -80,22 +101,20 @@ class _Shard(Applying):
 
     def connected(self, peer: str) -> None:
         """A link came up: what was on its way may be lost."""
-        if peer in self.peers:
-            self.note_connected(peer)
-            self._probe_again(peer)
+        self.note_connected(peer)
+        self._probe_again(peer)
 
     def disconnected(self, peer: str) -> None:
         """A link went down."""
-        if peer in self.peers:
-            self.note_disconnected(peer)
-            self._probe_again(peer)
+        self.note_disconnected(peer)
+        self._probe_again(peer)
 
-    def _probe_again(self, peer: str) -> None:
-        progress = self.progress.get(peer)
-        if progress is not None:
-            if not progress.waiting:
-                progress.probe(progress.proven_index + 1)
-            self.send_empty(peer, progress)
+    def _probe_again(self, node: str) -> None:
+        for peer, progress in self.progress.items():
+            if node_of(peer) == node_of(node):
+                if not progress.waiting:
+                    progress.probe(progress.proven_index + 1)
+                self.send_empty(peer, progress)
 
     def restored(self, applied_index: int) -> None:
         super().restored(applied_index)
@@ -104,7 +123,7 @@ class _Shard(Applying):
 
     def propose(self, payload: Sequence[Payload], done: Done) -> None:
         size_bytes = sum(map(len, payload))
-        if self.health != OK or self.role != LEADER:
+        if self.health != OK or self.role != LEADER or self.successor:
             self.waiting.tell(done, NOT_LEADER)
         elif self.waiting.size_bytes and self.waiting.size_bytes + size_bytes > self.settings.unapplied_bytes_max:
             self.waiting.tell(done, OVERLOADED)
@@ -116,7 +135,12 @@ class _Shard(Applying):
     def next_deadline_ms(self) -> int:
         if self.health != OK:
             return NEVER_MS
-        due = self.heartbeat_due_ms if self.role == LEADER else self.election_deadline_ms if self.peers else 0
+        if self.role == LEADER:
+            due = self.heartbeat_due_ms
+        elif self.is_voter:
+            due = 0 if self.is_alone else self.election_deadline_ms
+        else:
+            due = NEVER_MS
         if self.applied_index < self.may_be_applied():
             due = min(due, self.now_ms() + (0 if self._may_apply() else APPLY_RETRY_MS))
         return due
@@ -140,7 +164,7 @@ class Consensus:
         *,
         shard: int,
         node: str,
-        members: Sequence[str],
+        members: Sequence[str] | Sequence[Place],
         journal: Journal,
         apply: Callable[[int, int, Payload], object],
         send: Callable[[str, Message], None],
@@ -153,11 +177,12 @@ class Consensus:
         may_append: Callable[[], bool] = lambda: True,
         clock_ms: Callable[[], int] = lambda: 0,
         on_behind: Callable[[str], None] = lambda peer: None,
+        on_configuration: Callable[[Configuration], None] = lambda configuration: None,
+        configurations: Iterable[tuple[int, bytes]] = (),
     ) -> None:
         self.shard = shard
         self._shard = _Shard(
             node=node,
-            members=members,
             journal=journal,
             apply=apply,
             may_apply=may_apply,
@@ -170,15 +195,21 @@ class Consensus:
             applied_index=applied_index,
             on_role=on_role,
             on_behind=on_behind,
+            on_configuration=on_configuration,
         )
+        places = tuple(Place(item, item, "", 0) if isinstance(item, str) else item for item in members)
+        if len({place.node for place in places}) != len(places):
+            raise ValueError("members are distinct")
+        self._shard.begin_reading()
+        self._shard.restore_configuration(founding(places), configurations)
 
     def tick(self) -> None:
         """Elections, heartbeats, counting, applying; cheap when nothing is due."""
         self._shard.tick()
 
-    def received(self, peer: str, message: Message) -> None:
-        """Take a message; one from outside the members is dropped."""
-        self._shard.received(peer, message)
+    def received(self, peer: str, message: Message, to_member: str = "") -> None:
+        """Take a message of member `peer` to a member id ("" if it did not say); what is not for this is dropped."""
+        self._shard.received(peer, message, to_member)
 
     def connected(self, peer: str) -> None:
         """Messages to `peer` have a chance to arrive from now on; all that were sent before may be lost."""
@@ -195,6 +226,30 @@ class Consensus:
     def propose(self, payload: Sequence[Payload], done: Done) -> None:
         """Append an entry. `done` is called exactly once, at once where nothing was appended."""
         self._shard.propose(payload, done)
+
+    def propose_configuration(self, change: Change, done: Done) -> None:
+        """Change the members: append the configuration that `change` makes of the present one.
+
+        `done` as with `propose`, APPLIED once a majority of the new configuration has it, or REFUSED with a Refusal.
+        """
+        self._shard.propose_configuration(change, done)
+
+    def transfer(self, to_member: str, done: Callable[[Refusal | None], None]) -> None:
+        """Hand leadership to a voter; `done(None)` once this node leads no more, else `done(why not)`.
+
+        Meanwhile proposals are turned away (NOT_LEADER, nothing appended); after an election time-out it is given up.
+        """
+        self._shard.transfer(to_member, done)
+        self._shard.advance()
+
+    def read_index(self, done: Callable[[ReadKind], None]) -> None:
+        """Call `done(READY)` once the applied state holds everything acknowledged before this call."""
+        self._shard.read_index(done)
+        self._shard.advance()
+
+    def configuration_at(self, index: int) -> bytes:
+        """Return the encoded configuration that counted at `index`, b"" for the founding one: for a log's base."""
+        return self._shard.configurations.payload_at(index)
 
     def snapshot_done(self, peer: str, index: int) -> None:
         """On the leader: `peer` has installed a snapshot up to `index`; 0: it has not, and may be behind again later.
@@ -243,9 +298,48 @@ class Consensus:
         return self.is_leader and first is not None and self._shard.applied_index >= first
 
     @property
+    def is_transferring(self) -> bool:
+        """Whether leadership is being handed over; nothing is appended meanwhile."""
+        return bool(self._shard.successor)
+
+    @property
     def leader(self) -> str:
-        """Who leads as far as known, else ""."""
+        """Member id of who leads as far as known, else ""."""
         return self._shard.leader
+
+    @property
+    def member(self) -> str:
+        """This node's member id, "" as long as it has none."""
+        return self._shard.node
+
+    @property
+    def configuration(self) -> Configuration:
+        """Who the members are, by the newest entry that says so, whether or not it is applied."""
+        return self._shard.configurations.newest
+
+    @property
+    def configuration_index(self) -> int:
+        """Index of that entry; 0 for the founding configuration."""
+        return self._shard.configurations.newest_index
+
+    @property
+    def is_removed(self) -> bool:
+        """Whether the leader said that this node is a member no more."""
+        return self._shard.is_removed
+
+    @property
+    def best_successor(self) -> str:
+        """On the leader: the voter to hand over to, "" if none can be reached."""
+        return self._shard.best_successor()
+
+    def lag_entries(self, member: str) -> int | None:
+        """On the leader: how many entries a member has not durably; None where that is not known."""
+        progress = self._shard.progress.get(member)
+        return None if progress is None else self._shard.journal.last_index - progress.synced_index
+
+    def has_caught_up(self, member: str) -> bool:
+        """On the leader: whether a learner may be promoted."""
+        return self._shard.has_caught_up(member)
 
     @property
     def term(self) -> int:

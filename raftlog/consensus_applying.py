@@ -9,11 +9,12 @@ Rule 4: an entry is noted as applied before its caller hears of it; an exception
 from __future__ import annotations
 
 from tallymq.raftlog.consensus_door import LEADER
-from tallymq.raftlog.consensus_election import Electing
 from tallymq.raftlog.consensus_member import OK
+from tallymq.raftlog.consensus_reading import Reading
+from tallymq.raftlog.membership import is_configuration
 
 
-class Applying(Electing):
+class Applying(Reading):
     """Counts, applies and tells."""
 
     _advancing = False
@@ -28,17 +29,22 @@ class Applying(Electing):
                 self._count()
             self._apply_entries()
             if self.role == LEADER:
+                self.see_to_reads()
                 self.replicate()
                 self.spread_majority()
+                self.maybe_hand_over()
         finally:
             self._advancing = False
 
     def _count(self) -> None:
-        synced = sorted([self.journal.synced_index(), *[item.synced_index for item in self.progress.values()]])
-        # With the members sorted by what they have durably, the one in the middle has what a majority has.
+        synced = sorted([self._synced_on(voter) for voter in self.voters])
+        # With the voters sorted by what they have durably, the one in the middle has what a majority has.
         index = synced[(len(synced) - 1) // 2]
         if index > self.majority_index and self.journal.term_at(index) == self.term:
             self.majority_index = index
+
+    def _synced_on(self, voter: str) -> int:
+        return self.journal.synced_index() if voter == self.node else self.progress[voter].synced_index
 
     def may_be_applied(self) -> int:
         """Return the greatest index that may be applied here now."""
@@ -54,7 +60,8 @@ class Applying(Electing):
     def _apply_next(self, index: int) -> None:
         term = self.journal.term_known(index)
         try:
-            result = self._apply(index, term, self.journal.read(index))
+            payload = self.journal.read(index)
+            result = self._apply(index, term, payload)
         except Exception as error:  # noqa: BLE001 - whatever it is: the other shards of this node go on
             self.stop(f"entry {index} could not be applied: {type(error).__name__}: {error}")
             return
@@ -62,3 +69,5 @@ class Applying(Electing):
         self.waiting.applied(index, result)
         if index == self.first_own_index:
             self.tell_role(leading=True)
+        if is_configuration(payload):
+            self.configuration_applied(index)

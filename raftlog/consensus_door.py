@@ -16,13 +16,14 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 from importlib import metadata, util
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 from tallymq.raftlog.journal import Journal
+from tallymq.raftlog.membership import node_of
 from tallymq.raftlog.messages import Message
 
 VERSION = "0.3.17"
@@ -173,12 +174,12 @@ class Engine(SyncObj):  # type: ignore[misc]
     first_own_index: int | None = _stock("noopIDx")
     _other_nodes: Any = _stock("otherNodes")
     _connected_nodes: Any = _stock("connectedNodes")
+    _self_node: Any = _stock("selfNode")
 
     def __init__(
         self,
         *,
         node: str,
-        members: Sequence[str],
         journal: Journal,
         send: Callable[[str, Message], None],
         now_ms: Callable[[], int],
@@ -190,7 +191,8 @@ class Engine(SyncObj):  # type: ignore[misc]
         self.now_ms = now_ms
         self._chance = chance
         self._election_ms = (election_ms_min, election_ms_max)
-        self.peers = tuple(sorted(set(members) - {node}))
+        self.name = node_of(node)
+        self.peers: tuple[str, ...] = ()
         configuration = SyncObjConf(
             autoTick=False,
             appendEntriesUseBatch=True,
@@ -201,10 +203,7 @@ class Engine(SyncObj):  # type: ignore[misc]
             dynamicMembershipChange=False,
             commandsQueueSize=0,
         )
-        super().__init__(
-            Node(node), [Node(peer) for peer in self.peers], configuration, nodeClass=Node, transport=_Passage(send)
-        )
-        self._node_of = {peer.id: peer for peer in self._other_nodes}
+        super().__init__(Node(node), [], configuration, nodeClass=Node, transport=_Passage(send))
         # Stock counts its first entry, which every node invents, as applied; ours starts at the base.
         self.restart_election_timer()
 
@@ -212,9 +211,18 @@ class Engine(SyncObj):  # type: ignore[misc]
 
     @property
     def node(self) -> str:
-        """This node's name."""
-        name: str = self.selfNode.id
-        return name
+        """This node's member id, "" while it is not known."""
+        member: str = self.selfNode.id
+        return member
+
+    def rename(self, member: str) -> None:
+        """Go under another member id from now on."""
+        self._self_node = Node(member)
+
+    def set_peers(self, peers: Collection[str]) -> None:
+        """Note who the other members are; in the same order on every node."""
+        self.peers = tuple(sorted(peers))
+        self._other_nodes = {Node(peer) for peer in self.peers}
 
     @property
     def leader(self) -> str:
@@ -223,7 +231,7 @@ class Engine(SyncObj):  # type: ignore[misc]
 
     def set_leader(self, peer: str) -> None:
         """Note who leads; "" for nobody, or nobody known."""
-        self.leader_node = None if not peer else self.selfNode if peer == self.node else self._node_of[peer]
+        self.leader_node = None if not peer else self.selfNode if peer == self.node else Node(peer)
 
     def set_role(self, role: int) -> None:
         """Change the role."""
@@ -238,16 +246,16 @@ class Engine(SyncObj):  # type: ignore[misc]
         self._SyncObj__deleteEntriesFrom(from_index)
 
     def is_connected(self, peer: str) -> bool:
-        """Return whether messages to `peer` have a chance to arrive."""
-        return self._node_of[peer] in self._connected_nodes
+        """Return whether messages to `peer` have a chance to arrive; that is a matter of the node it lives on."""
+        return Node(node_of(peer)) in self._connected_nodes
 
     def note_connected(self, peer: str) -> None:
-        """Note that `peer` can be reached."""
-        self._SyncObj__onNodeConnected(self._node_of[peer])
+        """Note that the node of `peer` can be reached."""
+        self._SyncObj__onNodeConnected(Node(node_of(peer)))
 
     def note_disconnected(self, peer: str) -> None:
-        """Note that `peer` cannot be reached."""
-        self._SyncObj__onNodeDisconnected(self._node_of[peer])
+        """Note that the node of `peer` cannot be reached."""
+        self._SyncObj__onNodeDisconnected(Node(node_of(peer)))
 
     def restart_election_timer(self) -> None:
         """Give a leader another while to be heard from."""
@@ -255,7 +263,7 @@ class Engine(SyncObj):  # type: ignore[misc]
 
     def pass_on(self, peer: str, message: Message) -> None:
         """Hand a message to whoever carries it, now."""
-        self._SyncObj__transport.send(self._node_of[peer], message)
+        self._SyncObj__transport.send(Node(peer), message)
 
     # What the stock class calls, and ours does
 

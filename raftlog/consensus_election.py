@@ -4,7 +4,7 @@ Rule 1: a voter is counted once, however many messages say the same.
 Rule 2: before a node disturbs the others with a new term, it asks whether they would vote for it (a trial); who hears a
 leader would not. So a node that was cut off comes back without deposing anyone.
 Rule 3: a leader that does not hear from a majority within an election time-out steps down by itself.
-Rule 4: a shard of one member needs nobody's vote, but its term and vote are stored all the same.
+Rule 4: a shard of one voter needs nobody's vote, but its term and vote are stored all the same.
 """
 
 from __future__ import annotations
@@ -24,8 +24,10 @@ class Electing(Restoring):
             # Leading means appending, and there is nothing yet to append to.
             self.restart_election_timer()
             return
-        if not self.peers:
-            self._campaign()
+        if not self.is_voter:
+            self.restart_election_timer()
+        elif self.is_alone:
+            self.campaign()
         elif now_ms >= self.election_deadline_ms:
             self._try_campaign()
 
@@ -35,19 +37,20 @@ class Electing(Restoring):
         self.trial_votes = {self.node}
         self._ask(self.term + 1, trial=True)
 
-    def _campaign(self) -> None:
+    def campaign(self) -> None:
+        """Enter a new term and ask for votes in it."""
         self.follow("")
         self.set_hard_state(self.term + 1, self.node)
         self.set_role(CANDIDATE)
         self.restart_election_timer()
         self.votes = {self.node}
-        if self.is_majority(len(self.votes)):
+        if self.has_quorum(self.votes):
             self._lead()
         else:
             self._ask(self.term, trial=False)
 
     def _ask(self, term: int, *, trial: bool) -> None:
-        for peer in self.peers:
+        for peer in sorted(self.voters - {self.node}):
             self.outbox.post(peer, RequestVote(term, self.journal.last_index, self.journal.last_term, trial))
 
     def take_request_vote(self, peer: str, request: RequestVote) -> None:
@@ -84,11 +87,11 @@ class Electing(Restoring):
         if reply.trial:
             if reply.granted and reply.term == self.term + 1 and self.trial_votes:
                 self.trial_votes.add(peer)
-                if self.is_majority(len(self.trial_votes)):
-                    self._campaign()
+                if self.has_quorum(self.trial_votes):
+                    self.campaign()
         elif reply.granted and reply.term == self.term and self.role == CANDIDATE:
             self.votes.add(peer)
-            if self.is_majority(len(self.votes)):
+            if self.has_quorum(self.votes):
                 self._lead()
 
     def _lead(self) -> None:
@@ -98,11 +101,15 @@ class Electing(Restoring):
         self.votes.clear()
         self.progress = {peer: Progress(self.journal.last_index + 1, now_ms) for peer in self.peers}
         # Only an entry of the own term may be counted; with it, all before it is known to be on a majority.
-        self.first_own_index = self.journal.append(self.term, ())
+        self.first_own_index = self.append(self.term, b"")
         self.heartbeat()
 
     def check_quorum(self, now_ms: int) -> None:
         """Step down if most of the others are silent."""
-        heard = sum(now_ms - progress.heard_ms <= self.settings.election_ms_max for progress in self.progress.values())
-        if not self.is_majority(heard + 1):
+        if not self.has_quorum(self.heard_lately(now_ms)):
             self.follow("")
+
+    def heard_lately(self, now_ms: int) -> set[str]:
+        """Return the members that this leader heard from within an election time-out, itself included."""
+        patience_ms = self.settings.election_ms_max
+        return {self.node, *[peer for peer, item in self.progress.items() if now_ms - item.heard_ms <= patience_ms]}

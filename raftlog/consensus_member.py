@@ -8,7 +8,7 @@ Rule 3: what can only be a bug, here or in a peer, stops this shard on this node
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from tallymq.raftlog.consensus_door import FOLLOWER, LEADER, Engine
@@ -16,6 +16,7 @@ from tallymq.raftlog.consensus_durability import Outbox
 from tallymq.raftlog.consensus_progress import Progress
 from tallymq.raftlog.consensus_waiting import Waiting
 from tallymq.raftlog.journal import Journal
+from tallymq.raftlog.membership import Configuration
 from tallymq.raftlog.messages import Message
 
 OK = "ok"
@@ -55,7 +56,6 @@ class Member(Engine):
         self,
         *,
         node: str,
-        members: Sequence[str],
         journal: Journal,
         apply: Callable[[int, int, bytes | memoryview], object],
         may_apply: Callable[[], bool],
@@ -68,9 +68,8 @@ class Member(Engine):
         applied_index: int,
         on_role: Callable[[bool], None],
         on_behind: Callable[[str], None],
+        on_configuration: Callable[[Configuration], None],
     ) -> None:
-        if node not in members or len(set(members)) != len(members):
-            raise ValueError("members are distinct and this node is one of them")
         if not journal.base_index <= applied_index <= journal.last_index:
             raise ValueError(
                 f"applied up to {applied_index}, but the log has ({journal.base_index}, {journal.last_index}]"
@@ -79,6 +78,8 @@ class Member(Engine):
         self.settings = settings
         self.progress: dict[str, Progress] = {}
         self.waiting = Waiting()
+        self.voters: frozenset[str] = frozenset()
+        self.is_removed = False
         self.clock_ms = clock_ms
         self.heard_leader_ms = LONG_AGO_MS
         # How far this node's log is known to be the leader's, and how far it told that leader that it is durable.
@@ -92,10 +93,10 @@ class Member(Engine):
         self._may_append = may_append
         self._on_role = on_role
         self._on_behind = on_behind
+        self._on_configuration = on_configuration
         self._told_leading = False
         super().__init__(
             node=node,
-            members=members,
             journal=journal,
             send=send,
             now_ms=now_ms,
@@ -106,10 +107,6 @@ class Member(Engine):
         self.applied_index = applied_index
         self.majority_index = applied_index
         self.outbox = Outbox(journal, self.pass_on)
-
-    def is_majority(self, count: int) -> bool:
-        """Return whether `count` members, this one among them, are more than half."""
-        return 2 * count > len(self.peers) + 1
 
     def adopt(self, term: int) -> None:
         """Enter a later term as a follower of nobody yet."""

@@ -29,6 +29,7 @@ class Progress:
         self.moved_ms = now_ms
         self.clock_ahead_ms: int | None = None
         self.waiting = False
+        self.answered_sequence = 0
         self._snapshot_wanted_ms: int | None = None
         self.in_flight_bytes = 0
         self._in_flight: deque[tuple[int, int]] = deque()

@@ -13,17 +13,19 @@ Rule 7: a follower that cannot apply what it has takes no more: what it leaves o
 
 from __future__ import annotations
 
+from tallymq.raftlog.consensus_configuration import Configured
 from tallymq.raftlog.consensus_door import LEADER
-from tallymq.raftlog.consensus_member import NEVER_MS, OK, Member
+from tallymq.raftlog.consensus_member import NEVER_MS, OK
 from tallymq.raftlog.consensus_progress import Progress
 from tallymq.raftlog.errors import BodyDamaged
+from tallymq.raftlog.membership import ConfigurationDamaged
 from tallymq.raftlog.messages import AppendEntries, AppendReply, LogEntry
 
 ENTRIES_MAX = 1024
 """In one message; the codec refuses more than four times as many."""
 
 
-class Replicating(Member):
+class Replicating(Configured):
     """Sends entries, takes them, and keeps account of the answers."""
 
     # Leader
@@ -101,7 +103,9 @@ class Replicating(Member):
         if reply.proven_index > self.journal.last_index:
             self.stop(f"{peer} says it has entry {reply.proven_index} of a log that ends at {self.journal.last_index}")
             return
-        progress = self.progress[peer]
+        progress = self.progress.get(peer)
+        if progress is None:
+            return
         progress.heard_ms = now_ms = self.now_ms()
         if reply.clock_ms:
             progress.clock_ahead_ms = reply.clock_ms - now_ms
@@ -202,7 +206,11 @@ class Replicating(Member):
                     self.truncate(index + 1)
                 if not self._may_append():
                     return index
-                self.journal.append(entry.term, (entry.payload,))
+                try:
+                    self.append(entry.term, entry.payload)
+                except ConfigurationDamaged as error:
+                    self.stop(f"entry {index + 1} of {peer} does not say who the members are: {error}")
+                    return index
             index += 1
         return max(index, self.journal.base_index)
 

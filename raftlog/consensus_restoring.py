@@ -18,7 +18,7 @@ class Restoring(Replicating):
 
     def heard_leader(self, peer: str, term: int) -> bool:
         """Take a sign of life from the leader of `term`; False: it leads no longer, or is nobody to this node."""
-        if self.health != OK or peer not in self.peers or term < self.term:
+        if self.health != OK or not self.hears(peer, "") or term < self.term:
             return False
         return self.accept_leader(peer, term)
 
@@ -36,7 +36,3 @@ class Restoring(Replicating):
         self.applied_index = applied_index
         self.majority_index = max(self.majority_index, applied_index)
         self.proven_index = min(max(self.proven_index, self.journal.base_index), self.journal.last_index)
-
-    def rebase(self) -> None:
-        """Take over where the log begins now."""
-        self.journal.rebase()

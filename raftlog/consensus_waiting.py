@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from typing import TypeVar
 
 
 class ProposalKind(Enum):
@@ -16,13 +17,15 @@ class ProposalKind(Enum):
     """Leadership was lost, or the shard stopped, after the entry was appended: it may yet be applied, or not."""
     NOT_LEADER = "not leader"
     """Nothing was appended."""
+    REFUSED = "refused"
+    """Nothing was appended: a rule of the membership forbids it; `result` is that Refusal."""
     OVERLOADED = "overloaded"
     """Nothing was appended: too many bytes are appended and not yet applied."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProposalOutcome:
-    """How a proposal ended; `result` is what `apply` returned for it, None unless APPLIED."""
+    """How a proposal ended; `result` is what `apply` returned for it, None unless APPLIED or REFUSED."""
 
     kind: ProposalKind
     index: int = 0
@@ -34,6 +37,7 @@ NOT_LEADER = ProposalOutcome(ProposalKind.NOT_LEADER)
 OVERLOADED = ProposalOutcome(ProposalKind.OVERLOADED)
 
 Done = Callable[[ProposalOutcome], None]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +73,7 @@ class Waiting:
         for waiter in waiters:
             self.tell(waiter.done, UNKNOWN)
 
-    def tell(self, done: Done, outcome: ProposalOutcome) -> None:
+    def tell(self, done: Callable[[T], None], outcome: T) -> None:
         """Call one caller back. What goes wrong there is the caller's, and must not reach the log."""
         try:
             done(outcome)

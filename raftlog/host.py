@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
-from tallymq.raftlog.codec import DecodeError, decode_message, encode_message
+from tallymq.raftlog.codec import DecodeError, decode_addressed, encode_message
 from tallymq.raftlog.errors import DiskFull, RaftLogError, ShardStopped
 from tallymq.raftlog.framing import KIND_SNAPSHOT, Frame
 from tallymq.raftlog.host_opening import Opened, close, open_node
@@ -27,6 +27,7 @@ from tallymq.raftlog.host_upkeep import Upkeep
 from tallymq.raftlog.host_worker import Worker
 from tallymq.raftlog.links import Links
 from tallymq.raftlog.links_hello import Identity
+from tallymq.raftlog.membership import node_of
 from tallymq.raftlog.messages import AppendEntries, Message
 from tallymq.raftlog.settings import HostSettings
 from tallymq.txn.types import Effect
@@ -35,6 +36,8 @@ __all__ = ["Host", "HostListener", "HostSettings", "ShardHandle"]
 
 LOG = logging.getLogger(__name__)
 
+TRANSFER_SHARE = 0.2
+"""Of the time a clean stop may take, for handing leaderships over."""
 DRAIN_SHARE = 0.5
 """Of the time a clean stop may take, for rounds under way; the rest is for the last flush."""
 
@@ -181,7 +184,8 @@ class Host:
     def send(self, shard: int, peer: str, message: Message) -> None:
         """Give a message of one shard to the links; entries may be dropped, what is small and urgent goes first."""
         carries_entries = isinstance(message, AppendEntries) and bool(message.entries)
-        self._links.send(peer, shard, encode_message(shard, message), urgent=not carries_entries)
+        frame = encode_message(shard, message, self._members[shard].member, peer)
+        self._links.send(node_of(peer), shard, frame, urgent=not carries_entries)
 
     def behind(self, shard: int, peer: str) -> None:
         """A follower of this leader needs a snapshot."""
@@ -223,14 +227,16 @@ class Host:
                 if frame.kind == KIND_SNAPSHOT:
                     self.snapshots.received(peer, frame)
                     continue
-                shard, message = decode_message(frame.payload)
+                shard, message, member, to_member = decode_addressed(frame.payload)
+                if member and node_of(member) != peer:
+                    raise DecodeError(f"a message of {member!r}, which does not live there")
                 if shard != frame.shard or shard not in self._members:
                     raise DecodeError(f"a message for shard {shard} in a frame for shard {frame.shard}")
             except DecodeError as error:
                 self._links.drop(peer, f"it sent what is no message: {error}")
                 break
             try:
-                self._members[shard].received(peer, message)
+                self._members[shard].received(member or peer, message, to_member)
             except Exception as error:
                 LOG.exception("a message of %s for shard %d could not be taken", peer, shard)
                 self.fail(f"shard {shard}: {error}")
@@ -267,6 +273,7 @@ class Host:
 
     async def _stop(self, refusal: ShardStopped, *, clean: bool) -> None:
         if clean:
+            await self._hand_over()
             await self._drain()
             self._shut(refusal)
         await self._links.stop()
@@ -294,6 +301,13 @@ class Host:
         # After what the threads may still be at: neither files nor store must go away under a sync or a flush.
         await self._keeper.call(lambda: None)
         await self._syncer.call(partial(close, self._opened))
+
+    async def _hand_over(self) -> None:
+        """Let others lead what this node leads, so that nobody has to miss it first; bounded."""
+        leading = [shard for shard in self.shards.values() if shard.is_leader]
+        transfers = [shard.transfer() for shard in leading]
+        if transfers:
+            await asyncio.wait(transfers, timeout=self._settings.stop_ms_max * TRANSFER_SHARE / 1000)
 
     async def _drain(self) -> None:
         end = self._loop.time() + self._settings.stop_ms_max * DRAIN_SHARE / 1000

@@ -144,5 +144,5 @@ class HostReclaiming:
         if term is None or index <= self._log.shard_state(shard).base_index:
             return
         self._base_round = self._log.round_open
-        self._log.drop_prefix(shard, index, term, self._log.shard_state(shard).configuration)
+        self._log.drop_prefix(shard, index, term, self._members[shard].configuration_at(index))
         self._members[shard].rebase()

@@ -10,7 +10,7 @@ from typing import Protocol, cast
 import google_crc32c
 
 from tallymq.raftlog.codec import encode_entry
-from tallymq.raftlog.consensus import Consensus, ProposalKind, ProposalOutcome
+from tallymq.raftlog.consensus import Consensus, ProposalKind, ProposalOutcome, ReadKind
 from tallymq.raftlog.errors import (
     BodyDamaged,
     DiskFull,
@@ -22,6 +22,7 @@ from tallymq.raftlog.errors import (
     Taken,
 )
 from tallymq.raftlog.log import NodeLog
+from tallymq.raftlog.membership import Change, Configuration, Refusal, node_of
 from tallymq.raftlog.proposals import Body, Proposal, Proposals, proposal_bytes
 from tallymq.raftlog.replica import Replica
 from tallymq.raftlog.settings import PAYLOAD_BYTES_MAX
@@ -104,7 +105,12 @@ class ShardHandle:
     @property
     def leader(self) -> str:
         """Name of the node that leads as far as known, else ""."""
-        return self._consensus.leader
+        return node_of(self._consensus.leader)
+
+    @property
+    def configuration(self) -> Configuration:
+        """Who the shard's members are, as far as this node knows."""
+        return self._consensus.configuration
 
     @property
     def term(self) -> int:
@@ -163,6 +169,60 @@ class ShardHandle:
         self._owner.wake()
         return caller
 
+    def read_barrier(self) -> asyncio.Future[None]:
+        """Wait until `view` holds everything that was acknowledged before this call, by whichever leader.
+
+        Callers of one moment share a round of heartbeats. Raises ShardStopped, NotLeader; the future NotLeader,
+        Overloaded: all definite, for nothing was asked to be stored.
+        """
+        refusal = self._refusal()
+        if refusal is not None and not isinstance(refusal, DiskFull):
+            raise refusal
+        caller: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._consensus.read_index(partial(self._answer_read, caller))
+        self._owner.wake()
+        return caller
+
+    def _answer_read(self, caller: asyncio.Future[None], kind: ReadKind) -> None:
+        if caller.done():
+            return
+        if kind is ReadKind.READY:
+            caller.set_result(None)
+        elif kind is ReadKind.OVERLOADED:
+            caller.set_exception(Overloaded(f"too many reads wait in shard {self.number}"))
+        else:
+            caller.set_exception(NotLeader(self.leader) if self.health == OK else ShardStopped(self.health))
+
+    def transfer(self, to_node: str = "") -> asyncio.Future[Refusal | None]:
+        """Hand the leadership to a node, "" for whichever has most of the log; None once it is done, else why not.
+
+        What was proposed and is not appended yet waits meanwhile; it is answered here if nothing comes of it, and
+        turned away with NotLeader (definite) if something does.
+        """
+        caller: asyncio.Future[Refusal | None] = asyncio.get_running_loop().create_future()
+        member = self.configuration.member_on(to_node) if to_node else self._consensus.best_successor
+        self._consensus.transfer(member, lambda refusal: None if caller.done() else caller.set_result(refusal))
+        self._owner.wake()
+        return caller
+
+    def change_members(self, change: Change) -> asyncio.Future[Refusal | None]:
+        """Change who the shard's members are; None once a majority of the new ones has it, else why nothing was done.
+
+        The future raises OutcomeUnknown: look at `configuration` of the next leader, and ask again if it is not done.
+        """
+        caller: asyncio.Future[Refusal | None] = asyncio.get_running_loop().create_future()
+        self._consensus.propose_configuration(change, partial(self._answer_change, caller))
+        self._owner.wake()
+        return caller
+
+    def _answer_change(self, caller: asyncio.Future[Refusal | None], outcome: ProposalOutcome) -> None:
+        if caller.done():
+            return
+        if outcome.kind is ProposalKind.UNKNOWN:
+            caller.set_exception(self._failure(outcome.kind))
+        else:
+            caller.set_result(cast("Refusal", outcome.result) if outcome.kind is ProposalKind.REFUSED else None)
+
     def read(self, reference: Reference) -> bytes:
         """Return exactly the bytes of a batch. Raises BodyDamaged: they are not what was stored, and not served.
 
@@ -191,15 +251,18 @@ class ShardHandle:
             # Leadership may end before it was ever told to anyone, and callers may have come in that while.
             self.lost_leadership()
         taken_bytes = 0
-        while self._proposals and taken_bytes < ROUND_BYTES_MAX and self._consensus.is_ready:
+        while self._proposals and taken_bytes < ROUND_BYTES_MAX and self._may_append():
             taken = self._proposals.take()
             taken_bytes += sum(proposal.size for proposal in taken)
             self._append(taken)
 
+    def _may_append(self) -> bool:
+        return self._consensus.is_ready and not self._consensus.is_transferring
+
     def lost_leadership(self) -> None:
         """Nothing that still waits was appended: say so, definite."""
         healthy = self.health == OK
-        self.refuse_waiting(NotLeader(self._consensus.leader) if healthy else ShardStopped(self.health))
+        self.refuse_waiting(NotLeader(self.leader) if healthy else ShardStopped(self.health))
 
     def refuse_waiting(self, error: RaftLogError) -> None:
         """Turn away what was not appended."""
@@ -220,7 +283,7 @@ class ShardHandle:
         if refusal is not None and not isinstance(refusal, DiskFull):
             return refusal
         if not self._consensus.is_leader:
-            return NotLeader(self._consensus.leader)
+            return NotLeader(self.leader)
         return refusal
 
     def _append(self, taken: list[Proposal[Caller]]) -> None:
@@ -264,7 +327,7 @@ class ShardHandle:
 
     def _failure(self, kind: ProposalKind) -> RaftLogError:
         if kind is ProposalKind.NOT_LEADER:
-            return NotLeader(self._consensus.leader)
+            return NotLeader(self.leader)
         if kind is ProposalKind.OVERLOADED:
             return Overloaded(f"too much of shard {self.number} is appended and not yet applied")
         return OutcomeUnknown(f"shard {self.number} lost its leader while this was being stored")

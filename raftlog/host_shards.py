@@ -14,6 +14,7 @@ from tallymq.raftlog.errors import RaftLogError, StoreFailed, StoreFull
 from tallymq.raftlog.host_opening import Opened
 from tallymq.raftlog.host_shard import Caller, ShardHandle
 from tallymq.raftlog.journal import Journal
+from tallymq.raftlog.membership import Place
 from tallymq.raftlog.messages import Message, Payload
 from tallymq.raftlog.proposals import Proposals
 from tallymq.raftlog.replica import Replica
@@ -89,7 +90,7 @@ def make_shard(number: int, settings: HostSettings, opened: Opened, host: ShardH
     consensus = Consensus(
         shard=number,
         node=settings.node,
-        members=settings.member_names,
+        members=_places(settings),
         journal=Journal(opened.log, number),
         apply=_Applier(replica, host).apply,
         send=partial(host.send, number),
@@ -102,10 +103,18 @@ def make_shard(number: int, settings: HostSettings, opened: Opened, host: ShardH
         may_append=lambda: opened.log.tail_bytes < tail_bytes_max,
         clock_ms=wall_ms,
         on_behind=partial(host.behind, number),
+        configurations=replica.configurations(),
     )
     proposals: Proposals[Caller] = Proposals(settings.entry_bytes_max, settings.queue_bytes_max)
     handle = ShardHandle(host, consensus, replica, opened.log, stamps, proposals)
     return Shard(handle, consensus, replica)
+
+
+def _places(settings: HostSettings) -> tuple[Place, ...]:
+    """The founding members: each under its node's name."""
+    if not settings.members:
+        return (Place(settings.node, settings.node, settings.listen_host, settings.listen_port),)
+    return tuple(Place(member.node, member.node, member.host, member.port) for member in settings.members)
 
 
 class _Applier:

@@ -16,6 +16,7 @@ from tallymq.raftlog.codec import DecodeError
 from tallymq.raftlog.framing import KIND_SNAPSHOT, Bytes, Frame
 from tallymq.raftlog.host_opening import Opened
 from tallymq.raftlog.host_shards import Shard, now_ms
+from tallymq.raftlog.membership import node_of
 from tallymq.raftlog.settings import HostSettings
 from tallymq.raftlog.snapshot import Parts, Rate, Slots, Snapshots, SnapshotSettings
 from tallymq.raftlog.snapshot_codec import decode_snapshot, encode_snapshot
@@ -85,7 +86,7 @@ class HostSnapshots:
             replica=shard.replica,
             place=shard.consensus,
             flushes=flushes,
-            configuration=lambda index: opened.log.shard_state(number).configuration,
+            configuration=shard.consensus.configuration_at,
             send=self._send,
             now_ms=now_ms,
             installed=partial(self._installed, number),
@@ -140,7 +141,9 @@ class HostSnapshots:
         envelope = decode_snapshot(frame.payload)
         if envelope.shard != frame.shard or envelope.shard not in self.shards:
             raise DecodeError(f"a snapshot of shard {envelope.shard} in a frame for shard {frame.shard}")
-        self._do(partial(self.shards[envelope.shard].received, peer, envelope))
+        # A node speaks for the member that lives on it, and for no other.
+        member = envelope.from_member if node_of(envelope.from_member) == peer else peer
+        self._do(partial(self.shards[envelope.shard].received, member, envelope))
 
     def _damaged(self, shard: int, reference: Reference) -> None:
         LOG.warning("entry %d of shard %d is damaged here; the other nodes are asked for it", reference.index, shard)
@@ -185,7 +188,7 @@ class HostSnapshots:
         self._look(min(self._loop.time() - begun, PAUSE_S_MAX))
 
     def _send(self, peer: str, envelope: Envelope, urgent: bool) -> bool:
-        return self._links.send(peer, envelope.shard, encode_snapshot(envelope), urgent, KIND_SNAPSHOT)
+        return self._links.send(node_of(peer), envelope.shard, encode_snapshot(envelope), urgent, KIND_SNAPSHOT)
 
     def _installed(self, shard: int) -> None:
         LOG.info("shard %d of this node was rebuilt from a snapshot", shard)

@@ -12,8 +12,10 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Sequence
 
+from tallymq.raftlog.errors import BodyDamaged
 from tallymq.raftlog.log import NodeLog
 from tallymq.raftlog.log_shard import ShardLogState
+from tallymq.raftlog.membership import MARK, is_configuration
 from tallymq.raftlog.messages import Payload
 
 EntryHead = tuple[bytes, int, int]
@@ -39,6 +41,8 @@ class Journal:
         self.base_term = state.base_term
         self.last_index = state.last_index
         self.last_term = state.last_term
+        self.base_configuration = state.configuration
+        self.generation = state.generation
 
     # Where it begins
 
@@ -121,6 +125,14 @@ class Journal:
     def read(self, index: int) -> Payload:
         """Return the payload of the entry at `index`."""
         return self._log.read_entry(self._shard, index)
+
+    def begins_as_configuration(self, index: int) -> bool:
+        """Return whether the entry at `index` says who the members are; only its first bytes are read."""
+        try:
+            return is_configuration(self._log.read_slice(self._shard, index, 0, len(MARK)))
+        except BodyDamaged:
+            # Shorter than that, or damaged: reading all of it tells which.
+            return is_configuration(self.read(index))
 
     # Term and vote
 

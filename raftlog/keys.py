@@ -9,6 +9,7 @@ import struct
 
 _SHARD_GENERATION = struct.Struct(">HI")
 _SHARD_INDEX = struct.Struct(">HQ")
+_SHARD_GENERATION_INDEX = struct.Struct(">HIQ")
 _APPLIED_VALUE = struct.Struct(">QQ")
 
 _LOG_MARK = b"\x01"
@@ -16,6 +17,7 @@ _APPLIED = b"\x02"
 _LOCATION = b"\x03"
 _STATE_FORMAT = b"\x04"
 _STAGE = b"\x05"
+_CONFIGURATION = b"\x06"
 _STATE = b"\x10"
 
 STATE_PREFIX_LENGTH = 1 + _SHARD_GENERATION.size
@@ -60,6 +62,16 @@ def location_range(shard: int, first: int, last: int = INDEX_MAX) -> tuple[bytes
 def stage_key(shard: int) -> bytes:
     """Return the key of how far a snapshot of the shard has come that is not installed yet."""
     return _STAGE + shard.to_bytes(2, "big")
+
+
+def configuration_key(shard: int, generation: int, index: int) -> bytes:
+    """Return the key of an applied entry that says who the members are; its value is the entry's payload."""
+    return _CONFIGURATION + _SHARD_GENERATION_INDEX.pack(shard, generation, index)
+
+
+def configuration_index(key: bytes) -> int:
+    """Return the index of the entry that a configuration's key is for."""
+    return int(_SHARD_GENERATION_INDEX.unpack(key[1:])[2])
 
 
 def state_key(shard: int, generation: int, key: bytes) -> bytes:

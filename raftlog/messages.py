@@ -67,4 +67,17 @@ class VoteReply(Struct, frozen=True):
     clock_ms: int = 0
 
 
-Message = AppendEntries | AppendReply | RequestVote | VoteReply
+class TimeoutNow(Struct, frozen=True):
+    """Leader to a voter that has all of its log: campaign at once, and without a trial."""
+
+    term: int
+
+
+class Farewell(Struct, frozen=True):
+    """Leader to whoever is no member any more: the newest configuration, applied at `index`, does not name it."""
+
+    term: int
+    index: int
+
+
+Message = AppendEntries | AppendReply | RequestVote | VoteReply | TimeoutNow | Farewell

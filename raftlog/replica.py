@@ -12,8 +12,18 @@ from bisect import bisect_left, insort
 from collections.abc import Callable, Sequence
 
 from tallymq.raftlog.codec import decode_entry
-from tallymq.raftlog.keys import applied_key, decode_applied, decode_stamped, encode_applied, state_key
+from tallymq.raftlog.keys import (
+    INDEX_MAX,
+    applied_key,
+    configuration_index,
+    configuration_key,
+    decode_applied,
+    decode_stamped,
+    encode_applied,
+    state_key,
+)
 from tallymq.raftlog.log import NodeLog
+from tallymq.raftlog.membership import is_configuration
 from tallymq.raftlog.messages import Payload
 from tallymq.raftlog.settings import METADATA_SHARD
 from tallymq.raftlog.store import Pair, Store
@@ -23,6 +33,8 @@ from tallymq.txn.types import Delete, Effect, Put
 
 PENDING_BYTES_MAX = 32 << 20
 """Of effects on top of a stalled store: some rounds, so that a stall of seconds is not felt."""
+
+CONFIGURATIONS_PAGE = 100
 
 _ROUGH_PAIR_BYTES = 200
 """What a pair takes in memory beside its bytes."""
@@ -155,19 +167,33 @@ class Replica:
             raise ValueError(f"entry {index} after {self.applied_index}")
         results: tuple[Result, ...] = ()
         effects: tuple[Effect, ...] = ()
-        if len(payload):
+        configuration: list[Pair] = []
+        if is_configuration(payload):
+            # Nothing for the rules: it is kept so that a restart knows who counted without reading the whole log.
+            configuration = [(configuration_key(self.shard, self.generation, index), bytes(payload))]
+        elif len(payload):
             entry = decode_entry(index, payload)
             results, effects = machine.apply(self.view, entry, metadata_shard=self.shard == METADATA_SHARD)
             self.stamped_ms = max(self.stamped_ms, entry.stamped_ms)
-        notices = self._lay(index, effects)
+        notices = self._lay(index, effects, configuration)
         self.flush_writes()
         if notices:
             self._on_notices(notices)
         return results
 
-    def _lay(self, index: int, effects: Sequence[Effect]) -> list[Effect]:
+    def configurations(self) -> list[tuple[int, bytes]]:
+        """Return index and payload of each applied entry of this generation that said who the members are, in order."""
+        start = configuration_key(self.shard, self.generation, 0)
+        end = configuration_key(self.shard, self.generation, INDEX_MAX)
+        found: list[tuple[int, bytes]] = []
+        while page := self._overlay.range(start, end, CONFIGURATIONS_PAGE):
+            found += [(configuration_index(key), value) for key, value in page]
+            start = page[-1][0] + b"\x00"
+        return found
+
+    def _lay(self, index: int, effects: Sequence[Effect], more: list[Pair]) -> list[Effect]:
         """Put an entry's effects on top of the store, with the applied index; return the notices among them."""
-        pairs: list[Pair] = []
+        pairs: list[Pair] = more
         notices: list[Effect] = []
         for effect in effects:
             if isinstance(effect, Put):

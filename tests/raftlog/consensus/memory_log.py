@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field
 
+from tallymq.raftlog.errors import BodyDamaged
+
 
 @dataclass
 class ShardLogInMemory:
@@ -123,6 +125,12 @@ class MemoryLog:
     def read_entry(self, shard, index):
         self._must_hold(shard, index)
         return self._shards[shard].entries[index - 1][1]
+
+    def read_slice(self, shard, index, start, length):
+        found = self.read_entry(shard, index)[start : start + length]
+        if len(found) != length:
+            raise BodyDamaged(f"entry {index} is shorter")
+        return found
 
     def _must_hold(self, shard, index) -> None:
         if not self._shards[shard].holds(index):

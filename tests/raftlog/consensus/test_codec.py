@@ -9,12 +9,21 @@ from tallymq.raftlog.codec import (
     LENGTH,
     DecodeError,
     UnknownEntry,
+    decode_addressed,
     decode_entry,
     decode_message,
     encode_entry,
     encode_message,
 )
-from tallymq.raftlog.messages import AppendEntries, AppendReply, LogEntry, RequestVote, VoteReply
+from tallymq.raftlog.messages import (
+    AppendEntries,
+    AppendReply,
+    Farewell,
+    LogEntry,
+    RequestVote,
+    TimeoutNow,
+    VoteReply,
+)
 from tallymq.txn import commands as c
 from tallymq.txn.types import RULES_VERSION, Batch, Identity
 
@@ -27,6 +36,8 @@ MESSAGES = [
     RequestVote(4, 5, 3, trial=True),
     RequestVote((1 << 63) - 1, (1 << 63) - 1, 3),
     VoteReply(3, granted=True, trial=False, clock_ms=4),
+    TimeoutNow(3),
+    Farewell(3, 9),
 ]
 IDENTITY = Identity((1 << 64) - 1, (1 << 32) - 1, 77)
 RANGES = (c.LeasedRange("t", 1, 2, 3, 4), c.LeasedRange("u", 5, 6, 7, 8))
@@ -73,6 +84,13 @@ def test_a_message_comes_back_as_it_was(message) -> None:
     shard, decoded = decode_message(joined(message))
     assert shard == 3
     assert decoded == message
+
+
+def test_a_message_says_whose_it_is_and_for_whom() -> None:
+    frame = b"".join(encode_message(3, TimeoutNow(5), "a", "d+57"))
+    assert decode_addressed(frame) == (3, TimeoutNow(5), "a", "d+57")
+    assert decode_message(frame) == (3, TimeoutNow(5))
+    assert decode_addressed(joined(TimeoutNow(5)))[2:] == ("", "")
 
 
 def test_payloads_of_a_message_are_passed_on_and_not_copied() -> None:
@@ -125,6 +143,12 @@ def test_any_garbage_is_refused_and_nothing_else_happens() -> None:
         {"append_entries": {"term": 5, "entry_terms": [1] * 5000, "entry_lengths": [0] * 5000}},
         {"append_reply": {"term": 5, "proven_index": 4, "synced_index": 5}},
         {"request_vote": {"term": 0}},
+        {"timeout_now": {"term": 0}},
+        {"farewell": {"term": 0, "index": 5}},
+        {"farewell": {"term": 3, "index": 1 << 63}},
+        {"timeout_now": {"term": 3}, "from_member": "d+0"},
+        {"timeout_now": {"term": 3}, "to_member": "d+57+1"},
+        {"timeout_now": {"term": 3}, "to_member": "d" * 200},
         {"request_vote": {"term": 4, "last_term": 5}},
         {},
     ],

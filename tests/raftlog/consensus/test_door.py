@@ -33,7 +33,6 @@ FORBIDDEN = {
 def engine() -> Engine:
     return Engine(
         node="a",
-        members=["a", "b"],
         journal=Journal(MemoryLog(), 0),
         send=lambda peer, message: None,
         now_ms=lambda: 0,

@@ -6,18 +6,15 @@ import heapq
 import random
 from collections.abc import Callable
 
-from tallymq.raftlog.codec import decode_message, encode_message
+from tallymq.raftlog.codec import decode_addressed, encode_message
 from tallymq.raftlog.consensus import Consensus, ConsensusSettings, ProposalKind, ProposalOutcome
 from tallymq.raftlog.journal import Journal
-from tallymq.raftlog.messages import AppendEntries, AppendReply, Message, RequestVote, VoteReply
+from tallymq.raftlog.membership import MARK, node_of
+from tallymq.raftlog.messages import Message
+from tests.raftlog.consensus.checks import SHARD, Checks, Violation
 from tests.raftlog.consensus.memory_log import MemoryLog
 
-SHARD = 3
 SETTINGS = ConsensusSettings(heartbeat_ms=100, election_ms_min=400, election_ms_max=800)
-
-
-class Violation(BaseException):
-    """A promise of Raft was broken. Not an Exception: a shard that stops over those would hide it."""
 
 
 class Node:
@@ -32,6 +29,8 @@ class Node:
         # States of snapshots that are stored, by generation; the log says which one counts.
         self.staged: dict[int, list[tuple[int, bytes]]] = {}
         self.generation = 0
+        # What a store does not have: configurations that are known from a snapshot's base only.
+        self.based_anew = 0
         self.behind: list[str] = []
         self.alive = False
         self.life = 0
@@ -48,7 +47,7 @@ class Node:
         self.consensus = Consensus(
             shard=SHARD,
             node=self.name,
-            members=self.world.names,
+            members=self.world.names if self.name in self.world.names else [],
             journal=Journal(self.log, SHARD),
             apply=self.apply,
             send=self.send,
@@ -59,8 +58,13 @@ class Node:
             on_role=self.roles.append,
             may_append=lambda: self.may_append,
             on_behind=self.on_behind,
+            configurations=[
+                (index, payload)
+                for index, (_, payload) in enumerate(self.state, 1)
+                if payload.startswith(MARK) and index > self.based_anew
+            ],
         )
-        for peer in self.world.names:
+        for peer in [*self.world.names, *self.world.late]:
             if peer != self.name:
                 self.consensus.connected(peer)
 
@@ -78,7 +82,7 @@ class Node:
         if generation == self.generation:
             return False
         self.generation, self.state = generation, self.staged.pop(generation)
-        self.flushed = len(self.state)
+        self.flushed = self.based_anew = len(self.state)
         return True
 
     # Snapshots and prefixes
@@ -112,7 +116,7 @@ class Node:
 
     def send(self, peer: str, message: Message) -> None:
         self.world.check_sent(self, peer, message)
-        self.world.carry(self.name, peer, message)
+        self.world.carry(self.consensus.member, peer, message)
 
     def turn(self) -> None:
         """What a host does after each event: hand the round to the disk, unless a sync is under way."""
@@ -140,7 +144,7 @@ class Node:
         self.consensus.synced()
 
 
-class World:
+class World(Checks):
     """Nodes by name, messages as bytes on their way, and what must always hold."""
 
     def __init__(
@@ -151,6 +155,8 @@ class World:
         manual: bool = False,
     ) -> None:
         self.names = list(names)
+        # Nodes that are there and no members from the start.
+        self.late: list[str] = []
         self.seed = seed
         self.settings = settings
         self.manual_sync = manual
@@ -210,6 +216,15 @@ class World:
             if node.alive and node.consensus.is_leader:
                 self._check_leader(node)
 
+    def add_node(self, name: str) -> Node:
+        """A machine that is no member yet."""
+        self.late.append(name)
+        node = self.nodes[name] = Node(self, name)
+        for other in self.nodes.values():
+            if other is not node and other.alive:
+                other.consensus.connected(name)
+        return node
+
     # Network
 
     def carry(self, source: str, target: str, message: Message) -> None:
@@ -219,16 +234,19 @@ class World:
         if self.manual_network:
             self.in_flight.append((source, target, message))
             return
-        if (source, target) in self.blocked or self.chance.random() < self.loss:
+        if (node_of(source), node_of(target)) in self.blocked or self.chance.random() < self.loss:
             return
         for _ in range(2 if self.chance.random() < self.duplicates else 1):
-            frame = b"".join(encode_message(SHARD, message))
-            self.after(self.chance.randint(*self.delay_ms), self._arrive, source, target, frame)
+            frame = b"".join(encode_message(SHARD, message, source, target))
+            self.after(self.chance.randint(*self.delay_ms), self._arrive, frame)
 
-    def _arrive(self, source: str, target: str, frame: bytes) -> None:
-        node = self.nodes[target]
-        if node.alive and (source, target) not in self.blocked:
-            node.consensus.received(source, decode_message(frame)[1])
+    def _arrive(self, frame: bytes) -> None:
+        _, message, source, target = decode_addressed(frame)
+        if self.nodes[node_of(target)].alive and (node_of(source), node_of(target)) not in self.blocked:
+            self._give(source, target, message)
+
+    def _give(self, source: str, target: str, message: Message) -> None:
+        self.nodes[node_of(target)].consensus.received(source, message, target)
 
     def deliver(self, wanted: Callable[[str, str, Message], bool] = lambda s, t, m: True, rounds: int = 50) -> None:
         """Manual network: deliver what is wanted, and what comes of it, in order; leave the rest on its way."""
@@ -236,9 +254,9 @@ class World:
             now, self.in_flight = self.in_flight, []
             kept = [item for item in now if not wanted(*item)]
             for source, target, message in now:
-                if wanted(source, target, message) and self.nodes[target].alive:
-                    frame = b"".join(encode_message(SHARD, message))
-                    self.nodes[target].consensus.received(source, decode_message(frame)[1])
+                if wanted(source, target, message) and self.nodes[node_of(target)].alive:
+                    _, decoded, *_ = decode_addressed(b"".join(encode_message(SHARD, message, source, target)))
+                    self._give(source, target, decoded)
             self.in_flight = kept + self.in_flight
             if not any(wanted(*item) for item in self.in_flight):
                 return
@@ -246,7 +264,7 @@ class World:
     def block(self, names: str, *, one_way: bool = False) -> None:
         """Cut these nodes off from the others."""
         for inside in names:
-            for outside in self.names:
+            for outside in self.nodes:
                 if outside not in names:
                     self.blocked.add((outside, inside))
                     if not one_way:
@@ -256,7 +274,7 @@ class World:
         self.blocked.clear()
         if reconnect:
             for node in self.nodes.values():
-                for peer in self.names:
+                for peer in self.nodes:
                     if node.alive and peer != node.name:
                         node.consensus.disconnected(peer)
                         node.consensus.connected(peer)
@@ -316,64 +334,3 @@ class World:
 
         node.consensus.propose([payload], done)
         return outcomes
-
-    # What must always hold
-
-    def _durable_on(self, index: int, term: int) -> int:
-        logs = [node.log.durable(SHARD).entries for node in self.nodes.values()]
-        return sum(len(entries) >= index and entries[index - 1][0] == term for entries in logs)
-
-    def check_applied(self, node: Node, index: int, term: int, payload: bytes) -> None:
-        first = self.applied.setdefault(index, (term, payload))
-        if first != (term, payload):
-            raise Violation(f"{node.name} applied {(term, payload)} at {index}, another node {first}")
-        if self.majority_checked and 2 * self._durable_on(index, term) <= len(self.names):
-            raise Violation(f"{node.name} applied entry {index}, durable on {self._durable_on(index, term)} nodes")
-        durable = node.log.durable(SHARD).entries
-        if len(durable) < index or durable[index - 1][0] != term:
-            raise Violation(f"{node.name} applied entry {index} before it was durable there")
-
-    def check_sent(self, node: Node, peer: str, message: Message) -> None:
-        durable = node.log.durable(SHARD)
-        is_trial = isinstance(message, RequestVote | VoteReply) and message.trial
-        if message.term > durable.term and not is_trial:
-            raise Violation(f"{node.name} speaks in term {message.term}, durable is {durable.term}")
-        if isinstance(message, VoteReply) and message.granted and not is_trial:
-            if durable.term == message.term and durable.voted_for != peer:
-                raise Violation(f"{node.name} voted for {peer}, durable is {durable.voted_for}")
-            if self.voted.setdefault((node.name, message.term), peer) != peer:
-                raise Violation(f"{node.name} voted twice in term {message.term}")
-        if isinstance(message, AppendReply) and message.synced_index > len(durable.entries):
-            raise Violation(f"{node.name} says {message.synced_index} is synced, durable is {len(durable.entries)}")
-        if isinstance(message, AppendEntries) and self.leaders.setdefault(message.term, node.name) != node.name:
-            raise Violation(f"{node.name} and {self.leaders[message.term]} lead term {message.term}")
-
-    def _check_leader(self, node: Node) -> None:
-        term = node.consensus.term
-        if term in self.leaders:
-            if self.leaders[term] != node.name:
-                raise Violation(f"two leaders in term {term}")
-            return
-        self.leaders[term] = node.name
-        entries = node.log.shard_state(SHARD).entries
-        for index, (applied_term, payload) in self.applied.items():
-            if len(entries) < index or entries[index - 1] != (applied_term, payload):
-                raise Violation(f"{node.name} leads term {term} without entry {index}")
-
-    def check_all(self) -> None:
-        """Compare all logs and states, and look for everything that was acknowledged."""
-        for index, payload in self.acknowledged.items():
-            if self.applied[index][1] != payload:
-                raise Violation(f"acknowledged entry {index} is another one now")
-        logs = [node.log.shard_state(SHARD).entries for node in self.nodes.values()]
-        for one in logs:
-            for other in logs:
-                same = [i for i in range(min(len(one), len(other))) if one[i][0] == other[i][0]]
-                if same and one[: same[-1] + 1] != other[: same[-1] + 1]:
-                    raise Violation("two logs agree at an index and differ before it")
-        for node in self.nodes.values():
-            if node.alive and node.consensus.health != "ok":
-                raise Violation(f"{node.name}: {node.consensus.health}")
-        for payload, outcomes in self.outcomes.items():
-            if len(outcomes) > 1:
-                raise Violation(f"the caller of {payload!r} was told {len(outcomes)} times")
