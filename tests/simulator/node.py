@@ -207,6 +207,7 @@ class Node:
             may_append=lambda: self.log.tail_bytes < 2 * QUEUE_BYTES_MAX * self.world.shape.shards,
             clock_ms=self.wall_ms,
             on_behind=lambda peer: self.snapshots.behind(shard, peer),
+            configurations=replica.configurations(),
         )
         handle = Handle(self, consensus, replica, self.log, stamps, Proposals(ENTRY_BYTES_MAX, QUEUE_BYTES_MAX))
         self.members[shard], self.replicas[shard], self.handles[shard] = consensus, replica, handle

@@ -45,7 +45,7 @@ class NodeSnapshots:
             replica=node.replicas[shard],
             place=node.members[shard],
             flushes=node.duties,
-            configuration=lambda index: node.log.shard_state(shard).configuration,
+            configuration=lambda index: node.members[shard].configuration_at(index),
             send=self._send,
             now_ms=node.now_ms,
             installed=partial(self._installed, shard),
@@ -138,5 +138,5 @@ class NodeSnapshots:
         term = log.term_at(shard, index)
         assert term is not None
         self._world.note("prefix", self._node.name, shard, index)
-        log.drop_prefix(shard, index, term, log.shard_state(shard).configuration)
+        log.drop_prefix(shard, index, term, self._node.members[shard].configuration_at(index))
         self._node.members[shard].rebase()
