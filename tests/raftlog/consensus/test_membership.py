@@ -359,3 +359,26 @@ def test_members_change_under_faults_and_nothing_acknowledged_is_lost(seed: int)
     assert len(world.acknowledged) > 20
     entries = leader.log.shard_state(SHARD).entries
     assert all(entries[index - 1][1] == payload for index, payload in world.acknowledged.items())
+
+
+def test_a_leader_does_not_wait_for_its_learners() -> None:
+    world, leader, node, _ = with_learner("a")
+    node.alive = False
+    outcomes = world.propose(leader, b"alone")
+    leader.sync()
+    assert [outcome.kind for outcome in outcomes] == [ProposalKind.APPLIED]
+
+
+def test_a_learners_vote_elects_nobody() -> None:
+    world, _, _, member = with_learner()
+    other = world.nodes["b"]
+    world.now += 2 * world.settings.election_ms_max
+    other.consensus.tick()
+    other.consensus.received(member, VoteReply(other.consensus.term + 1, granted=True, trial=True))
+    assert other.consensus._shard.voted_for != "b"
+    other.consensus.received("c", VoteReply(other.consensus.term + 1, granted=True, trial=True))
+    other.sync()
+    other.consensus.received(member, VoteReply(other.consensus.term, granted=True))
+    assert not other.consensus.is_leader
+    other.consensus.received("c", VoteReply(other.consensus.term, granted=True))
+    assert other.consensus.is_leader

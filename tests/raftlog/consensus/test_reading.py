@@ -126,3 +126,18 @@ def test_reads_that_wait_are_bounded_and_told_when_the_leader_steps_down(monkeyp
     assert told[2:] == [ReadKind.NOT_LEADER] * 3
     assert leader.consensus._shard.reads == 0
     assert world.names
+
+
+def test_a_read_waits_until_what_a_majority_had_is_applied() -> None:
+    world, leader, _ = led()
+    told: list[ReadKind] = []
+    leader.consensus._shard._may_apply = lambda: False
+    world.propose(leader, b"x")
+    settle(world)
+    assert leader.consensus.majority_index > leader.consensus.applied_index
+    leader.consensus.read_index(told.append)
+    settle(world)
+    assert told == []
+    leader.consensus._shard._may_apply = lambda: True
+    leader.consensus.tick()
+    assert told == [ReadKind.READY]
