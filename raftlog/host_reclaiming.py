@@ -17,10 +17,11 @@ from tallymq.raftlog.store import Store
 
 LOG = logging.getLogger(__name__)
 
-PASS_S_MAX = 600.0
-"""So long a pass waits at most when the log did not grow by a file meanwhile: looking costs a read of every place."""
-PRESSED_S = 5.0
-"""The same while room is short."""
+REST_S = 1.0
+"""Least pause between passes."""
+REST_SHARE = 10
+"""Pauses between passes are so many times as long as these took: each reads every place there is. Not while room
+is short."""
 ROUND_S = 0.005
 """Pause while a round with copies is on its way to the disk."""
 DUTY = 10
@@ -50,8 +51,7 @@ class HostReclaiming:
         self.prefix_floor: Callable[[int], int] = lambda shard: 0
         """After which entry of a shard everything must stay, 0 for none: somebody is being sent the state there."""
         self._flushed = asyncio.Event()
-        self._looked_at = 0.0
-        self._looked_segment = 0
+        self._took_s = 0.0
         self._base_round = 0
         limits = ReclaimSettings(
             carry_share=settings.carry_share_percent / 100,
@@ -92,23 +92,22 @@ class HostReclaiming:
         try:
             while True:
                 await self._flushed.wait()
+                await asyncio.sleep(self._rest_s())
                 self._flushed.clear()
-                if self._is_wanted():
-                    await self._give_back()
+                begun = asyncio.get_running_loop().time()
+                await self._give_back()
+                self._took_s = asyncio.get_running_loop().time() - begun
         except Exception as error:
             if not isinstance(error, RaftLogError):
                 LOG.exception("giving room back broke")
             self._fail(str(error) or type(error).__name__)
 
-    def _is_wanted(self) -> bool:
-        """Whether so much changed since the last pass that another may find something."""
-        waited_s = asyncio.get_running_loop().time() - self._looked_at
-        wait_s = PRESSED_S if self._reclaiming.is_pressed else PASS_S_MAX
-        return self._log.flushes.start_segment > self._looked_segment or waited_s >= wait_s
+    def _rest_s(self) -> float:
+        """How long to wait before the next pass."""
+        return REST_S if self._reclaiming.is_pressed else max(REST_S, REST_SHARE * self._took_s)
 
     async def _give_back(self) -> None:
         """Pass after pass, as long as one finds something."""
-        self._looked_segment = self._log.flushes.start_segment
         while True:
             self._base_round, released = 0, self._log.flushes.released
             await self._pass()
@@ -117,7 +116,6 @@ class HostReclaiming:
                 self._upkeep.request()
             elif not self._base_round:
                 break
-        self._looked_at = asyncio.get_running_loop().time()
 
     async def _pass(self) -> None:
         loop, rate = asyncio.get_running_loop(), self._settings.carry_bytes_per_second

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from tallymq.proto import messaging_pb2, messaging_pb2_grpc
+from tallymq.proto import admin_pb2, admin_pb2_grpc, messaging_pb2, messaging_pb2_grpc
 from tests.service.running import batch, bodies, error_info
 from tests.support.filesystem import LoopFileSystem
 from tests.support.nodes import Cluster, Node
@@ -24,6 +25,8 @@ TOPIC = "transfers"
 CALL_S = 30.0
 # Rounds of looking at the disk and of flushing while it is full: one each second.
 REFUSALS = 40
+ROOM_BYTES = 300 << 20
+RETENTION_MS = 20_000
 
 
 @pytest.fixture
@@ -105,4 +108,45 @@ def test_a_disk_that_fills_refuses_writes_by_name_reads_go_on_and_room_cures_it(
     node.kill()
     cluster.start()
     assert browse_all(node.client_address, TOPIC, 0) == stored
+    assert node.stop() == 0
+
+
+def room(disk: LoopFileSystem) -> int:
+    status = os.statvfs(disk.folder)
+    return status.f_bavail * status.f_frsize
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("free_bytes_min", [64 << 20, 0])
+def test_a_full_disk_empties_by_retention_and_writes_resume_by_themselves(
+    cluster: Cluster, disk: LoopFileSystem, free_bytes_min: int
+) -> None:
+    """Nobody frees anything: messages grow old, are trimmed, and the files that held them are given back."""
+    with (disk.folder / "hog").open("wb") as hog:
+        os.posix_fallocate(hog.fileno(), 0, room(disk) - ROOM_BYTES)
+    node = cluster.nodes[0]
+    configuration = node.folder / "node.toml"
+    text = f"free_bytes_min = {free_bytes_min}\nballast_bytes = {16 << 20}\nretention_interval_ms = 200\n"
+    configuration.write_text(text + configuration.read_text(), encoding="utf-8")
+    cluster.start()
+    topic = admin_pb2.TopicSettings(retention_ms=RETENTION_MS)
+    with grpc.insecure_channel(node.client_address) as channel:
+        request = admin_pb2.CreateTopicRequest(name=TOPIC, queue_count=1, settings=topic)
+        admin_pb2_grpc.AdminStub(channel).CreateTopic(request, timeout=CALL_S)
+    body = "x" * (1 << 20)
+    for _ in range(2):
+        stored = 0
+        while not (reason := publish(node, body)):
+            stored += 1
+            assert stored < 1_000, "the disk does not fill"
+        assert reason == "DISK_FULL"
+        assert stored > 20
+        assert room(disk) < ROOM_BYTES // 3
+        assert browse_all(node.client_address, TOPIC, 0)
+        wait_for("room", lambda: publish(node, "one more") == "", timeout_s=240)
+        wait_for("most of the room", lambda: room(disk) > ROOM_BYTES * 2 // 3)
+    assert node.is_running
+    node.kill()
+    cluster.start()
+    assert publish(node, "after all") == ""
     assert node.stop() == 0
