@@ -15,8 +15,8 @@ OURS := $(ROOMS) tests examples benchmarks
 export PYTHONSAFEPATH := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: chaos fuzz simulate help setup demo demo-cluster test check format lint imports types stubs verify-stubs long bench bench-compare \
-	clean FORCE
+.PHONY: help setup demo demo-cluster test check format lint imports types stubs verify-stubs long simulate mutants chaos fuzz \
+	bench bench-compare clean FORCE
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r name what; do \
@@ -108,6 +108,9 @@ verify-stubs: .venv/installed
 	@mkdir build/stubs/committed && cp proto/*_pb2* build/stubs/committed/
 	@diff -r build/stubs/tallymq/proto build/stubs/committed >/dev/null \
 		|| { echo "The stubs in proto/ are not what proto/*.proto says: run make stubs" >&2; exit 1; }
+
+mutants: .venv/installed ## Let each deliberate bug in, one at a time: the tests must notice (ARGS="--only raft")
+	@PYTHONPATH='$(CURDIR)' $(BIN)/python -m tests.mutants $(ARGS)
 
 bench: .venv/installed ## The figures of this machine (ARGS="--seconds 10"); writes build/bench/
 	@PYTHONPATH='$(CURDIR)' $(BIN)/python -m benchmarks $(ARGS)

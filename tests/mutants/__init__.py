@@ -1,0 +1,1 @@
+"""Deliberate bugs, one at a time, that the tests must notice."""
