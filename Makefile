@@ -15,7 +15,7 @@ OURS := $(ROOMS) tests examples benchmarks
 export PYTHONSAFEPATH := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo demo-cluster test check format lint imports types stubs verify-stubs long simulate mutants chaos fuzz \
+.PHONY: help setup demo demo-cluster test check format lint imports types stubs verify-stubs long soak simulate mutants chaos fuzz \
 	bench bench-compare clean FORCE
 
 help: ## This list
@@ -53,8 +53,11 @@ test: .venv/installed ## The tests, without the long ones (ARGS="-k name" choose
 
 # With what each of them found, figures too, also when all is well.
 long: .venv/installed ## The long tests: real clusters, real databases, real faults
-	@$(BIN)/python -m pytest -m long -rA $(ARGS)
-	@PYTHONPATH='$(CURDIR)' PYTHONHASHSEED=0 $(BIN)/python -m tests.simulator --minutes $(SIMULATED_MINUTES)
+	@$(BIN)/python -m pytest -m 'long and not soak' -rA $(ARGS)
+	@PYTHONPATH='$(CURDIR)' PYTHONHASHSEED=0 $(BIN)/python -m tests.simulator --first 0 --minutes $(SIMULATED_MINUTES)
+
+soak: .venv/installed ## Real faults for minutes, three nodes and five, as root, and their controls
+	@$(BIN)/python -m pytest -m soak -rA $(ARGS)
 
 # SEED=n replays one run exactly; MINUTES=m runs many seeds by wall clock, one process a core.
 simulate: .venv/installed ## The cluster under virtual time (SEED=n or MINUTES=m); traces go to build/simulator/

@@ -15,6 +15,7 @@ from tests.cluster.nemeses import NEMESES
 
 pytestmark = [
     pytest.mark.long,
+    pytest.mark.soak,
     pytest.mark.needs_root,
     pytest.mark.needs_go,
     pytest.mark.needs_nft,
