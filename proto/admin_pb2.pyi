@@ -423,3 +423,137 @@ class ShardStatus(_message.Message):
     in_doubt: int
     health: str
     def __init__(self, shard: _Optional[int] = ..., leader: _Optional[str] = ..., term: _Optional[int] = ..., majority_index: _Optional[int] = ..., applied_index: _Optional[int] = ..., last_index: _Optional[int] = ..., in_doubt: _Optional[int] = ..., health: _Optional[str] = ...) -> None: ...
+
+class ListNodesRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListNodesReply(_message.Message):
+    __slots__ = ("cluster", "node", "nodes")
+    CLUSTER_FIELD_NUMBER: _ClassVar[int]
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    NODES_FIELD_NUMBER: _ClassVar[int]
+    cluster: str
+    node: str
+    nodes: _containers.RepeatedCompositeFieldContainer[NodeStatus]
+    def __init__(self, cluster: _Optional[str] = ..., node: _Optional[str] = ..., nodes: _Optional[_Iterable[_Union[NodeStatus, _Mapping]]] = ...) -> None: ...
+
+class GetNodeRequest(_message.Message):
+    __slots__ = ("node",)
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    node: str
+    def __init__(self, node: _Optional[str] = ...) -> None: ...
+
+class GetNodeReply(_message.Message):
+    __slots__ = ("cluster", "node", "report")
+    CLUSTER_FIELD_NUMBER: _ClassVar[int]
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    REPORT_FIELD_NUMBER: _ClassVar[int]
+    cluster: str
+    node: NodeStatus
+    report: NodeReport
+    def __init__(self, cluster: _Optional[str] = ..., node: _Optional[_Union[NodeStatus, _Mapping]] = ..., report: _Optional[_Union[NodeReport, _Mapping]] = ...) -> None: ...
+
+class NodeReport(_message.Message):
+    __slots__ = ("version", "time_ms", "uptime_ms", "free_bytes", "free_bytes_min", "log_bytes", "refusal", "certificates", "connected_nodes", "shards_led")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    TIME_MS_FIELD_NUMBER: _ClassVar[int]
+    UPTIME_MS_FIELD_NUMBER: _ClassVar[int]
+    FREE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    FREE_BYTES_MIN_FIELD_NUMBER: _ClassVar[int]
+    LOG_BYTES_FIELD_NUMBER: _ClassVar[int]
+    REFUSAL_FIELD_NUMBER: _ClassVar[int]
+    CERTIFICATES_FIELD_NUMBER: _ClassVar[int]
+    CONNECTED_NODES_FIELD_NUMBER: _ClassVar[int]
+    SHARDS_LED_FIELD_NUMBER: _ClassVar[int]
+    version: str
+    time_ms: int
+    uptime_ms: int
+    free_bytes: int
+    free_bytes_min: int
+    log_bytes: int
+    refusal: str
+    certificates: _containers.RepeatedCompositeFieldContainer[CertificateStatus]
+    connected_nodes: _containers.RepeatedScalarFieldContainer[str]
+    shards_led: int
+    def __init__(self, version: _Optional[str] = ..., time_ms: _Optional[int] = ..., uptime_ms: _Optional[int] = ..., free_bytes: _Optional[int] = ..., free_bytes_min: _Optional[int] = ..., log_bytes: _Optional[int] = ..., refusal: _Optional[str] = ..., certificates: _Optional[_Iterable[_Union[CertificateStatus, _Mapping]]] = ..., connected_nodes: _Optional[_Iterable[str]] = ..., shards_led: _Optional[int] = ...) -> None: ...
+
+class CertificateStatus(_message.Message):
+    __slots__ = ("shown_to", "end_time_ms")
+    SHOWN_TO_FIELD_NUMBER: _ClassVar[int]
+    END_TIME_MS_FIELD_NUMBER: _ClassVar[int]
+    shown_to: str
+    end_time_ms: int
+    def __init__(self, shown_to: _Optional[str] = ..., end_time_ms: _Optional[int] = ...) -> None: ...
+
+class ListShardsRequest(_message.Message):
+    __slots__ = ("first_shard", "limit")
+    FIRST_SHARD_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    first_shard: int
+    limit: int
+    def __init__(self, first_shard: _Optional[int] = ..., limit: _Optional[int] = ...) -> None: ...
+
+class ListShardsReply(_message.Message):
+    __slots__ = ("cluster", "node", "shards")
+    CLUSTER_FIELD_NUMBER: _ClassVar[int]
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    SHARDS_FIELD_NUMBER: _ClassVar[int]
+    cluster: str
+    node: str
+    shards: _containers.RepeatedCompositeFieldContainer[ShardReport]
+    def __init__(self, cluster: _Optional[str] = ..., node: _Optional[str] = ..., shards: _Optional[_Iterable[_Union[ShardReport, _Mapping]]] = ...) -> None: ...
+
+class GetShardRequest(_message.Message):
+    __slots__ = ("shard",)
+    SHARD_FIELD_NUMBER: _ClassVar[int]
+    shard: int
+    def __init__(self, shard: _Optional[int] = ...) -> None: ...
+
+class GetShardReply(_message.Message):
+    __slots__ = ("cluster", "node", "shard")
+    CLUSTER_FIELD_NUMBER: _ClassVar[int]
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    SHARD_FIELD_NUMBER: _ClassVar[int]
+    cluster: str
+    node: str
+    shard: ShardReport
+    def __init__(self, cluster: _Optional[str] = ..., node: _Optional[str] = ..., shard: _Optional[_Union[ShardReport, _Mapping]] = ...) -> None: ...
+
+class ShardReport(_message.Message):
+    __slots__ = ("status", "leads", "voters", "learners", "base_index", "waiting_bytes", "oldest_in_doubt_time_ms", "time_ms", "peers")
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    LEADS_FIELD_NUMBER: _ClassVar[int]
+    VOTERS_FIELD_NUMBER: _ClassVar[int]
+    LEARNERS_FIELD_NUMBER: _ClassVar[int]
+    BASE_INDEX_FIELD_NUMBER: _ClassVar[int]
+    WAITING_BYTES_FIELD_NUMBER: _ClassVar[int]
+    OLDEST_IN_DOUBT_TIME_MS_FIELD_NUMBER: _ClassVar[int]
+    TIME_MS_FIELD_NUMBER: _ClassVar[int]
+    PEERS_FIELD_NUMBER: _ClassVar[int]
+    status: ShardStatus
+    leads: bool
+    voters: _containers.RepeatedScalarFieldContainer[str]
+    learners: _containers.RepeatedScalarFieldContainer[str]
+    base_index: int
+    waiting_bytes: int
+    oldest_in_doubt_time_ms: int
+    time_ms: int
+    peers: _containers.RepeatedCompositeFieldContainer[PeerCopy]
+    def __init__(self, status: _Optional[_Union[ShardStatus, _Mapping]] = ..., leads: _Optional[bool] = ..., voters: _Optional[_Iterable[str]] = ..., learners: _Optional[_Iterable[str]] = ..., base_index: _Optional[int] = ..., waiting_bytes: _Optional[int] = ..., oldest_in_doubt_time_ms: _Optional[int] = ..., time_ms: _Optional[int] = ..., peers: _Optional[_Iterable[_Union[PeerCopy, _Mapping]]] = ...) -> None: ...
+
+class PeerCopy(_message.Message):
+    __slots__ = ("node", "connected", "synced_index", "behind_entries", "silent_ms", "waits_for_snapshot")
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    CONNECTED_FIELD_NUMBER: _ClassVar[int]
+    SYNCED_INDEX_FIELD_NUMBER: _ClassVar[int]
+    BEHIND_ENTRIES_FIELD_NUMBER: _ClassVar[int]
+    SILENT_MS_FIELD_NUMBER: _ClassVar[int]
+    WAITS_FOR_SNAPSHOT_FIELD_NUMBER: _ClassVar[int]
+    node: str
+    connected: bool
+    synced_index: int
+    behind_entries: int
+    silent_ms: int
+    waits_for_snapshot: bool
+    def __init__(self, node: _Optional[str] = ..., connected: _Optional[bool] = ..., synced_index: _Optional[int] = ..., behind_entries: _Optional[int] = ..., silent_ms: _Optional[int] = ..., waits_for_snapshot: _Optional[bool] = ...) -> None: ...

@@ -110,6 +110,26 @@ class AdminStub:
                 request_serializer=tallymq_dot_proto_dot_admin__pb2.GetClusterStatusRequest.SerializeToString,
                 response_deserializer=tallymq_dot_proto_dot_admin__pb2.GetClusterStatusReply.FromString,
                 _registered_method=True)
+        self.ListNodes = channel.unary_unary(
+                '/tallymq.v1.Admin/ListNodes',
+                request_serializer=tallymq_dot_proto_dot_admin__pb2.ListNodesRequest.SerializeToString,
+                response_deserializer=tallymq_dot_proto_dot_admin__pb2.ListNodesReply.FromString,
+                _registered_method=True)
+        self.GetNode = channel.unary_unary(
+                '/tallymq.v1.Admin/GetNode',
+                request_serializer=tallymq_dot_proto_dot_admin__pb2.GetNodeRequest.SerializeToString,
+                response_deserializer=tallymq_dot_proto_dot_admin__pb2.GetNodeReply.FromString,
+                _registered_method=True)
+        self.ListShards = channel.unary_unary(
+                '/tallymq.v1.Admin/ListShards',
+                request_serializer=tallymq_dot_proto_dot_admin__pb2.ListShardsRequest.SerializeToString,
+                response_deserializer=tallymq_dot_proto_dot_admin__pb2.ListShardsReply.FromString,
+                _registered_method=True)
+        self.GetShard = channel.unary_unary(
+                '/tallymq.v1.Admin/GetShard',
+                request_serializer=tallymq_dot_proto_dot_admin__pb2.GetShardRequest.SerializeToString,
+                response_deserializer=tallymq_dot_proto_dot_admin__pb2.GetShardReply.FromString,
+                _registered_method=True)
 
 
 class AdminServicer:
@@ -221,6 +241,34 @@ class AdminServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListNodes(self, request, context):
+        """The nodes.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetNode(self, request, context):
+        """One node.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListShards(self, request, context):
+        """The shards.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetShard(self, request, context):
+        """One shard.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -298,6 +346,26 @@ def add_AdminServicer_to_server(servicer, server):
                     servicer.GetClusterStatus,
                     request_deserializer=tallymq_dot_proto_dot_admin__pb2.GetClusterStatusRequest.FromString,
                     response_serializer=tallymq_dot_proto_dot_admin__pb2.GetClusterStatusReply.SerializeToString,
+            ),
+            'ListNodes': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListNodes,
+                    request_deserializer=tallymq_dot_proto_dot_admin__pb2.ListNodesRequest.FromString,
+                    response_serializer=tallymq_dot_proto_dot_admin__pb2.ListNodesReply.SerializeToString,
+            ),
+            'GetNode': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetNode,
+                    request_deserializer=tallymq_dot_proto_dot_admin__pb2.GetNodeRequest.FromString,
+                    response_serializer=tallymq_dot_proto_dot_admin__pb2.GetNodeReply.SerializeToString,
+            ),
+            'ListShards': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListShards,
+                    request_deserializer=tallymq_dot_proto_dot_admin__pb2.ListShardsRequest.FromString,
+                    response_serializer=tallymq_dot_proto_dot_admin__pb2.ListShardsReply.SerializeToString,
+            ),
+            'GetShard': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetShard,
+                    request_deserializer=tallymq_dot_proto_dot_admin__pb2.GetShardRequest.FromString,
+                    response_serializer=tallymq_dot_proto_dot_admin__pb2.GetShardReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -706,6 +774,114 @@ class Admin:
             '/tallymq.v1.Admin/GetClusterStatus',
             tallymq_dot_proto_dot_admin__pb2.GetClusterStatusRequest.SerializeToString,
             tallymq_dot_proto_dot_admin__pb2.GetClusterStatusReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListNodes(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tallymq.v1.Admin/ListNodes',
+            tallymq_dot_proto_dot_admin__pb2.ListNodesRequest.SerializeToString,
+            tallymq_dot_proto_dot_admin__pb2.ListNodesReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetNode(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tallymq.v1.Admin/GetNode',
+            tallymq_dot_proto_dot_admin__pb2.GetNodeRequest.SerializeToString,
+            tallymq_dot_proto_dot_admin__pb2.GetNodeReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListShards(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tallymq.v1.Admin/ListShards',
+            tallymq_dot_proto_dot_admin__pb2.ListShardsRequest.SerializeToString,
+            tallymq_dot_proto_dot_admin__pb2.ListShardsReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetShard(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tallymq.v1.Admin/GetShard',
+            tallymq_dot_proto_dot_admin__pb2.GetShardRequest.SerializeToString,
+            tallymq_dot_proto_dot_admin__pb2.GetShardReply.FromString,
             options,
             channel_credentials,
             insecure,

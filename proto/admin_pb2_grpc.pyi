@@ -63,6 +63,14 @@ class AdminStub:
     """Decides."""
     GetClusterStatus: _grpc.UnaryUnaryMultiCallable[_admin_pb2.GetClusterStatusRequest, _admin_pb2.GetClusterStatusReply]
     """The cluster."""
+    ListNodes: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListNodesRequest, _admin_pb2.ListNodesReply]
+    """The nodes."""
+    GetNode: _grpc.UnaryUnaryMultiCallable[_admin_pb2.GetNodeRequest, _admin_pb2.GetNodeReply]
+    """One node."""
+    ListShards: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListShardsRequest, _admin_pb2.ListShardsReply]
+    """The shards."""
+    GetShard: _grpc.UnaryUnaryMultiCallable[_admin_pb2.GetShardRequest, _admin_pb2.GetShardReply]
+    """One shard."""
 
 @_typing.type_check_only
 class AdminAsyncStub(AdminStub):
@@ -99,6 +107,14 @@ class AdminAsyncStub(AdminStub):
     """Decides."""
     GetClusterStatus: _aio.UnaryUnaryMultiCallable[_admin_pb2.GetClusterStatusRequest, _admin_pb2.GetClusterStatusReply]  # type: ignore[assignment]
     """The cluster."""
+    ListNodes: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListNodesRequest, _admin_pb2.ListNodesReply]  # type: ignore[assignment]
+    """The nodes."""
+    GetNode: _aio.UnaryUnaryMultiCallable[_admin_pb2.GetNodeRequest, _admin_pb2.GetNodeReply]  # type: ignore[assignment]
+    """One node."""
+    ListShards: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListShardsRequest, _admin_pb2.ListShardsReply]  # type: ignore[assignment]
+    """The shards."""
+    GetShard: _aio.UnaryUnaryMultiCallable[_admin_pb2.GetShardRequest, _admin_pb2.GetShardReply]  # type: ignore[assignment]
+    """One shard."""
 
 class AdminServicer(metaclass=_abc_1.ABCMeta):
     """For operators."""
@@ -222,5 +238,37 @@ class AdminServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.GetClusterStatusReply, _abc.Awaitable[_admin_pb2.GetClusterStatusReply]]:
         """The cluster."""
+
+    @_abc_1.abstractmethod
+    def ListNodes(
+        self,
+        request: _admin_pb2.ListNodesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ListNodesReply, _abc.Awaitable[_admin_pb2.ListNodesReply]]:
+        """The nodes."""
+
+    @_abc_1.abstractmethod
+    def GetNode(
+        self,
+        request: _admin_pb2.GetNodeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.GetNodeReply, _abc.Awaitable[_admin_pb2.GetNodeReply]]:
+        """One node."""
+
+    @_abc_1.abstractmethod
+    def ListShards(
+        self,
+        request: _admin_pb2.ListShardsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ListShardsReply, _abc.Awaitable[_admin_pb2.ListShardsReply]]:
+        """The shards."""
+
+    @_abc_1.abstractmethod
+    def GetShard(
+        self,
+        request: _admin_pb2.GetShardRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.GetShardReply, _abc.Awaitable[_admin_pb2.GetShardReply]]:
+        """One shard."""
 
 def add_AdminServicer_to_server(servicer: AdminServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

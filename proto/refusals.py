@@ -352,6 +352,16 @@ _FACE = (
         "The client's certificate has no common name by which to know it.",
         "Use a certificate made by `tallymq certs`.",
     ),
+    _refusal(
+        "SERVICE-010 UNKNOWN_NODE NOT_FOUND",
+        "The cluster has no node of this name.",
+        "See `tallymq node list` for the names.",
+    ),
+    _refusal(
+        "SERVICE-011 UNKNOWN_SHARD NOT_FOUND",
+        "The cluster has no shard of this number.",
+        "See `tallymq shard list` for the numbers; they begin with 0.",
+    ),
 )
 
 REFUSALS: tuple[Refusal, ...] = _RULES + _WIRE + _MEMORY + _FACE

@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterable, Sequence
 from tallymq.raftlog.consensus_changing import Changing
 from tallymq.raftlog.consensus_door import LEADER
 from tallymq.raftlog.consensus_member import NEVER_MS, OK, ConsensusSettings
+from tallymq.raftlog.consensus_progress import PeerCopy
 from tallymq.raftlog.consensus_reading import ReadKind
 from tallymq.raftlog.consensus_waiting import NOT_LEADER, OVERLOADED, Done, ProposalKind, ProposalOutcome
 from tallymq.raftlog.errors import BodyDamaged
@@ -370,6 +371,14 @@ class Consensus:
     def health(self) -> str:
         """ "ok", or why this shard does not serve on this node."""
         return self._shard.health
+
+    def peer_copies(self) -> tuple[PeerCopy, ...]:
+        """On the leader: what it knows of the others' copies, by name; elsewhere nothing."""
+        now_ms = self._shard.now_ms()
+        return tuple(
+            PeerCopy(peer, progress.synced_index, now_ms - progress.heard_ms, progress.waiting)
+            for peer, progress in sorted(self._shard.progress.items())
+        )
 
     @property
     def callback_failures(self) -> int:

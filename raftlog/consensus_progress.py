@@ -11,8 +11,19 @@ what the first one brought about.
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 
 MESSAGES_IN_FLIGHT_MAX = 256
+
+
+@dataclass(frozen=True, slots=True)
+class PeerCopy:
+    """What a leader knows of another member's copy: up to where it is durable, and how long nothing was heard, ms."""
+
+    member: str
+    synced_index: int
+    silent_ms: int
+    waits_for_snapshot: bool
 
 
 class Progress:

@@ -68,6 +68,7 @@ class Host:
         self._failure: ShardStopped | None = None
         self._full: DiskFull | None = None
         self._room = Room(settings)
+        self._free_bytes = 0
         self._stopping: asyncio.Task[None] | None = None
         self._upkeep_task: asyncio.Task[None] | None = None
         self._reclaim_task: asyncio.Task[None] | None = None
@@ -153,6 +154,16 @@ class Host:
     def flushes(self) -> int:
         """How many times the store was flushed since the start."""
         return self._upkeep.flushes
+
+    @property
+    def free_bytes(self) -> int:
+        """Free space on the disk of the data directory, as last looked at; 0: not yet, or the store found none."""
+        return self._free_bytes
+
+    @property
+    def log_bytes(self) -> int:
+        """Room that the files of the log take on the disk."""
+        return self.reclaiming.log_bytes
 
     def connected_peers(self) -> frozenset[str]:
         """Names of the members that can be reached now."""
@@ -254,6 +265,7 @@ class Host:
         self._space(0)
 
     def _space(self, free_bytes: int) -> None:
+        self._free_bytes = free_bytes
         before, self._full = self._full, self._room.refusal(free_bytes, has_reserve=self._upkeep.has_ballast)
         self.reclaiming.press(self._full is not None)
         if (before is None) == (self._full is None):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Protocol, cast
 
@@ -11,6 +12,7 @@ import google_crc32c
 
 from tallymq.raftlog.codec import encode_entry
 from tallymq.raftlog.consensus import Consensus, ProposalKind, ProposalOutcome, ReadKind
+from tallymq.raftlog.consensus_progress import PeerCopy
 from tallymq.raftlog.errors import (
     BodyDamaged,
     DiskFull,
@@ -131,6 +133,25 @@ class ShardHandle:
     def last_index(self) -> int:
         """Where the log ends here."""
         return self._consensus.last_index
+
+    @property
+    def base_index(self) -> int:
+        """Where the log begins here: entries up to here are not in it any more."""
+        return self._consensus.base_index
+
+    @property
+    def voters(self) -> tuple[str, ...]:
+        """Nodes whose copies count for a majority, by name."""
+        return tuple(sorted(place.node for place in self._consensus.configuration.voters))
+
+    @property
+    def learners(self) -> tuple[str, ...]:
+        """Nodes that are brought up to date and do not count, by name."""
+        return tuple(sorted(place.node for place in self._consensus.configuration.learners))
+
+    def peer_copies(self) -> tuple[PeerCopy, ...]:
+        """On the leader: what it knows of the other nodes' copies, by name; elsewhere nothing."""
+        return tuple(replace(copy, member=node_of(copy.member)) for copy in self._consensus.peer_copies())
 
     @property
     def health(self) -> str:

@@ -10,6 +10,7 @@ import structlog
 
 from tallymq.proto import admin_pb2, frames_pb2
 from tallymq.service import admin_replies as replies
+from tallymq.service.admin_nodes import AdminNodes
 from tallymq.service.admin_transactions import AdminTransactions
 from tallymq.service.calls import Calls, Draining, GenericHandler
 from tallymq.service.cluster import Cluster
@@ -59,12 +60,14 @@ class Admin:
         cluster: Cluster,
         consumers: Consumers,
         transactions: AdminTransactions,
+        nodes: AdminNodes,
         metrics: Metrics,
         draining: Draining,
     ) -> None:
         self._cluster = cluster
         self._consumers = consumers
         self._transactions = transactions
+        self._nodes = nodes
         self._metrics = metrics
         self._draining = draining
 
@@ -82,6 +85,7 @@ class Admin:
         calls.unary("Browse", admin_pb2.BrowseRequest, self.browse)
         calls.unary("GetClusterStatus", admin_pb2.GetClusterStatusRequest, self.get_cluster_status)
         self._transactions.add_to(calls)
+        self._nodes.add_to(calls)
         return calls.handler()
 
     async def create_topic(self, request: admin_pb2.CreateTopicRequest, _principal: str) -> admin_pb2.CreateTopicReply:
@@ -230,20 +234,11 @@ class Admin:
         self, _request: admin_pb2.GetClusterStatusRequest, _principal: str
     ) -> admin_pb2.GetClusterStatusReply:
         """Return the cluster as this node knows it."""
-        peers = self._cluster.host.connected_peers()
         return admin_pb2.GetClusterStatusReply(
             cluster=self._cluster.name,
             node=self._cluster.node,
             version=version("tallymq"),
-            nodes=[
-                admin_pb2.NodeStatus(
-                    node=node.node,
-                    client_address=node.client_address,
-                    peer_address=node.peer_address,
-                    connected=node.node == self._cluster.node or node.node in peers,
-                )
-                for node in self._cluster.nodes
-            ],
+            nodes=replies.nodes(self._cluster),
             shards=[replies.shard(shard) for shard in self._cluster.shards.values()],
         )
 

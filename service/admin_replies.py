@@ -96,6 +96,47 @@ def dead_letter(info: DeadLetterInfo) -> admin_pb2.DeadLetter:
     )
 
 
+def nodes(cluster: Cluster) -> list[admin_pb2.NodeStatus]:
+    """Return all nodes, and which of them this one is connected to."""
+    connected = cluster.host.connected_peers() | {cluster.node}
+    return [
+        admin_pb2.NodeStatus(
+            node=node.node,
+            client_address=node.client_address,
+            peer_address=node.peer_address,
+            connected=node.node in connected,
+        )
+        for node in cluster.nodes
+    ]
+
+
+def shard_report(info: Shard, cluster: Cluster) -> admin_pb2.ShardReport:
+    """Return a shard's copy on this node, and what is known of the others where this node leads it."""
+    connected = cluster.host.connected_peers()
+    oldest = queries.halves(info.view, (0, 0), in_doubt_only=True, limit=1)
+    return admin_pb2.ShardReport(
+        status=shard(info),
+        leads=info.is_leader,
+        voters=info.voters,
+        learners=info.learners,
+        base_index=info.base_index,
+        waiting_bytes=info.waiting_bytes,
+        oldest_in_doubt_time_ms=oldest[0].prepared_ms if oldest else 0,
+        time_ms=info.clock_ms,
+        peers=[
+            admin_pb2.PeerCopy(
+                node=copy.member,
+                connected=copy.member in connected,
+                synced_index=copy.synced_index,
+                behind_entries=max(0, info.last_index - copy.synced_index),
+                silent_ms=copy.silent_ms,
+                waits_for_snapshot=copy.waits_for_snapshot,
+            )
+            for copy in info.peer_copies()
+        ],
+    )
+
+
 def shard(info: Shard) -> admin_pb2.ShardStatus:
     """Return a shard as this node sees its own copy."""
     return admin_pb2.ShardStatus(

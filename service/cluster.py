@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from tallymq.raftlog import errors as raftlog_errors
+from tallymq.raftlog.consensus_progress import PeerCopy
 from tallymq.raftlog.settings import METADATA_SHARD
 from tallymq.service.errors import Refused, from_exception, from_outcome
 from tallymq.txn import outcomes, queries
@@ -53,8 +54,27 @@ class Shard(Protocol):
         """Last index in the log here."""
 
     @property
+    def base_index(self) -> int:
+        """Highest index no longer in the log here; 0 if none was dropped."""
+
+    @property
+    def voters(self) -> Sequence[str]:
+        """Nodes whose copies count for a majority, by name."""
+
+    @property
+    def learners(self) -> Sequence[str]:
+        """Nodes that are brought up to date and do not count, by name."""
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Proposals not yet answered."""
+
+    @property
     def health(self) -> str:
         """ "ok", or why it does not serve."""
+
+    def peer_copies(self) -> Sequence[PeerCopy]:
+        """On the leader: what it knows of the other nodes' copies, by name; elsewhere nothing."""
 
     @property
     def clock_ms(self) -> int:
@@ -77,6 +97,18 @@ class Host(Protocol):
     @property
     def shards(self) -> Mapping[int, Shard]:
         """All shards of this node."""
+
+    @property
+    def refusal(self) -> Exception | None:
+        """Why no proposal is accepted now, on whatever shard; None if they are."""
+
+    @property
+    def free_bytes(self) -> int:
+        """Free space on the disk of the data directory; 0: not looked yet, or there is none."""
+
+    @property
+    def log_bytes(self) -> int:
+        """Room that the files of the log take on the disk."""
 
     def connected_peers(self) -> frozenset[str]:
         """Names of the nodes this one has a connection to."""

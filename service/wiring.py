@@ -10,8 +10,10 @@ from typing import Protocol
 
 from tallymq.raftlog.settings import METADATA_SHARD
 from tallymq.service.admin import Admin
+from tallymq.service.admin_nodes import AdminNodes
 from tallymq.service.admin_transactions import AdminTransactions
 from tallymq.service.calls import Draining, GenericHandler
+from tallymq.service.certificates import certificates
 from tallymq.service.checks import Checks
 from tallymq.service.cluster import Cluster
 from tallymq.service.consumers import Consumers
@@ -121,7 +123,8 @@ def put_together(cluster: Cluster, settings: ServerSettings, metrics: Metrics, r
         produce_frames_max=settings.produce_frames_max,
         produce_bytes_max=settings.produce_bytes_max,
     )
-    admin = Admin(cluster, consumers, AdminTransactions(cluster, checks), metrics, draining)
+    nodes = AdminNodes(cluster, settings.free_bytes_min, certificates(settings))
+    admin = Admin(cluster, consumers, AdminTransactions(cluster, checks), nodes, metrics, draining)
     retention = Retention(cluster, settings.retention_interval_ms, settings.trim_batches_max)
     _add_gauges(metrics, cluster, sessions, consumers)
     _add_retention_gauges(metrics, cluster, retention)

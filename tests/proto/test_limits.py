@@ -26,8 +26,8 @@ FRAME_BYTES_MAX = batches.RECORD_BYTES_MAX
 
 # What a number may be a number of: nothing else is a unit.
 COUNTS = {
-    "attempts", "checks", "consumers", "groups", "messages", "offsets", "queues", "records", "sessions", "topics",
-    "transactions",
+    "attempts", "checks", "consumers", "entries", "groups", "messages", "offsets", "queues", "records", "sessions",
+    "shards", "topics", "transactions",
 }  # fmt: skip
 PLACES = {
     "batch number", "check number", "correlation", "CRC32C", "index", "lease token", "level", "position",
@@ -233,6 +233,7 @@ RANGES = {
     "ListDeadLettersRequest.limit": (0, validation.LIMIT_MAX),
     "BrowseRequest.records_max": (0, validation.LIMIT_MAX),
     "BrowseRequest.wait_ms": (0, validation.WAIT_MS_MAX),
+    "ListShardsRequest.limit": (0, validation.LIMIT_MAX),
     "ListTransactionsRequest.limit": (0, validation.LIMIT_MAX),
     "ListTransactionsRequest.older_ms": (0, admin_transactions.AGE_MS_MAX),
 }

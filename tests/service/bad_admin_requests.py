@@ -97,6 +97,17 @@ def transactions() -> Iterator[tuple[str, str, Make]]:
         yield "ListTransactions", "ILLEGAL_NAME", lambda _, text=text: A.ListTransactionsRequest(producer_group=text)
 
 
+def nodes() -> Iterator[tuple[str, str, Make]]:
+    for text in ("a b", "a/b/c", LONG):
+        yield "GetNode", "ILLEGAL_NAME", lambda _, text=text: A.GetNodeRequest(node=text)
+    yield "GetNode", "UNKNOWN_NODE", lambda _: A.GetNodeRequest(node="node-9")
+    yield "GetShard", "UNKNOWN_SHARD", lambda _: A.GetShardRequest(shard=4)
+    for number in (4_096, (1 << 32) - 1):
+        yield "GetShard", "OUT_OF_RANGE", lambda _, number=number: A.GetShardRequest(shard=number)
+        yield "ListShards", "OUT_OF_RANGE", lambda _, number=number: A.ListShardsRequest(first_shard=number)
+    yield "ListShards", "OUT_OF_RANGE", lambda _: A.ListShardsRequest(limit=1_001)
+
+
 def decision(**changes: object) -> admin_pb2.DecideTransactionRequest:
     plain = {"transaction_id": STRANGE, "operator": "ann", "reason": "a test"}
     return A.DecideTransactionRequest(**plain | changes)
@@ -137,5 +148,5 @@ def once(each: FieldDescriptor) -> bytes:
     return varint(each.number << 3) + b"\x01"
 
 
-ADMIN: list[tuple[str, str, Make]] = [*topics(), *groups(), *messages(), *transactions()]
+ADMIN: list[tuple[str, str, Make]] = [*topics(), *groups(), *messages(), *transactions(), *nodes()]
 ANY: list[tuple[str, str, Make]] = list(whatever_it_is_about())

@@ -33,6 +33,13 @@ class InstantShard:
         self.fail_next: list[Exception] = []
         self._bodies: dict[tuple[int, int], bytes] = {}
         self._host = host
+        self.base_index = 0
+        self.waiting_bytes = 0
+        self.voters = (node,)
+        self.learners = ()
+
+    def peer_copies(self) -> tuple[()]:
+        return ()
 
     @property
     def is_leader(self) -> bool:
@@ -116,6 +123,9 @@ class InstantHost:
         self.shards = {number: InstantShard(number, node, self) for number in range(shard_count)}
         self.listener = None
         self.stopped = False
+        self.refusal = None
+        self.free_bytes = 1 << 30
+        self.log_bytes = 0
 
     def connected_peers(self) -> frozenset[str]:
         return frozenset()

@@ -2677,6 +2677,838 @@ func (x *ShardStatus) GetHealth() string {
 	return ""
 }
 
+// Asks for all nodes.
+type ListNodesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListNodesRequest) Reset() {
+	*x = ListNodesRequest{}
+	mi := &file_tallymq_proto_admin_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListNodesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListNodesRequest) ProtoMessage() {}
+
+func (x *ListNodesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tallymq_proto_admin_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListNodesRequest.ProtoReflect.Descriptor instead.
+func (*ListNodesRequest) Descriptor() ([]byte, []int) {
+	return file_tallymq_proto_admin_proto_rawDescGZIP(), []int{40}
+}
+
+// All nodes, as the node asked knows them: ask each with GetNode for what only it can say of itself.
+type ListNodesReply struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of the cluster. [text, 1 to 63 bytes]
+	Cluster string `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	// Name of the node that answers. [text, 1 to 63 bytes]
+	Node string `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`
+	// By name. [one for each node]
+	Nodes         []*NodeStatus `protobuf:"bytes,3,rep,name=nodes,proto3" json:"nodes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListNodesReply) Reset() {
+	*x = ListNodesReply{}
+	mi := &file_tallymq_proto_admin_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListNodesReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListNodesReply) ProtoMessage() {}
+
+func (x *ListNodesReply) ProtoReflect() protoreflect.Message {
+	mi := &file_tallymq_proto_admin_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListNodesReply.ProtoReflect.Descriptor instead.
+func (*ListNodesReply) Descriptor() ([]byte, []int) {
+	return file_tallymq_proto_admin_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *ListNodesReply) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+func (x *ListNodesReply) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *ListNodesReply) GetNodes() []*NodeStatus {
+	if x != nil {
+		return x.Nodes
+	}
+	return nil
+}
+
+// Asks for one node.
+type GetNodeRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its name; empty = the node asked. [name, 0 to 255 bytes]
+	Node          string `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetNodeRequest) Reset() {
+	*x = GetNodeRequest{}
+	mi := &file_tallymq_proto_admin_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetNodeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetNodeRequest) ProtoMessage() {}
+
+func (x *GetNodeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tallymq_proto_admin_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetNodeRequest.ProtoReflect.Descriptor instead.
+func (*GetNodeRequest) Descriptor() ([]byte, []int) {
+	return file_tallymq_proto_admin_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *GetNodeRequest) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+// One node.
+type GetNodeReply struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of the cluster. [text, 1 to 63 bytes]
+	Cluster string `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	// Where the node is, and whether the node asked is connected to it.
+	Node *NodeStatus `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`
+	// Present only if the node asked is the one asked about.
+	Report        *NodeReport `protobuf:"bytes,3,opt,name=report,proto3" json:"report,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetNodeReply) Reset() {
+	*x = GetNodeReply{}
+	mi := &file_tallymq_proto_admin_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetNodeReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetNodeReply) ProtoMessage() {}
+
+func (x *GetNodeReply) ProtoReflect() protoreflect.Message {
+	mi := &file_tallymq_proto_admin_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetNodeReply.ProtoReflect.Descriptor instead.
+func (*GetNodeReply) Descriptor() ([]byte, []int) {
+	return file_tallymq_proto_admin_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *GetNodeReply) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+func (x *GetNodeReply) GetNode() *NodeStatus {
+	if x != nil {
+		return x.Node
+	}
+	return nil
+}
+
+func (x *GetNodeReply) GetReport() *NodeReport {
+	if x != nil {
+		return x.Report
+	}
+	return nil
+}
+
+// What a node says of itself.
+type NodeReport struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its software version. [text, 1 to 255 bytes]
+	Version string `protobuf:"bytes,1,opt,name=version,proto3" json:"version,omitempty"`
+	// Its machine's clock when it answered. [Unix ms, 0 to 2^63 - 1]
+	TimeMs int64 `protobuf:"varint,2,opt,name=time_ms,json=timeMs,proto3" json:"time_ms,omitempty"`
+	// How long it has served. [ms, 0 to 2^63 - 1]
+	UptimeMs uint64 `protobuf:"varint,3,opt,name=uptime_ms,json=uptimeMs,proto3" json:"uptime_ms,omitempty"`
+	// Free space on the disk of its data directory, as last looked at; 0 = not yet, or none was found.
+	// [bytes, 0 to 2^63 - 1]
+	FreeBytes uint64 `protobuf:"varint,4,opt,name=free_bytes,json=freeBytes,proto3" json:"free_bytes,omitempty"`
+	// Writes are refused below this much free space. [bytes, 0 to 2^63 - 1]
+	FreeBytesMin uint64 `protobuf:"varint,5,opt,name=free_bytes_min,json=freeBytesMin,proto3" json:"free_bytes_min,omitempty"`
+	// Room that the files of its log take on the disk, all shards together. [bytes, 0 to 2^63 - 1]
+	LogBytes uint64 `protobuf:"varint,6,opt,name=log_bytes,json=logBytes,proto3" json:"log_bytes,omitempty"`
+	// Why it refuses writes now; empty if it takes them. [text, 0 to 1,024 bytes]
+	Refusal string `protobuf:"bytes,7,opt,name=refusal,proto3" json:"refusal,omitempty"`
+	// Certificates it shows, to peers and to clients, as they were when it started. [0 to 2 elements]
+	Certificates []*CertificateStatus `protobuf:"bytes,8,rep,name=certificates,proto3" json:"certificates,omitempty"`
+	// Names of the nodes it has a connection to, sorted. [0 to 1,000 elements; text, 1 to 63 bytes]
+	ConnectedNodes []string `protobuf:"bytes,9,rep,name=connected_nodes,json=connectedNodes,proto3" json:"connected_nodes,omitempty"`
+	// How many shards it leads. [shards, 0 to 4,096]
+	ShardsLed     uint32 `protobuf:"varint,10,opt,name=shards_led,json=shardsLed,proto3" json:"shards_led,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NodeReport) Reset() {
+	*x = NodeReport{}
+	mi := &file_tallymq_proto_admin_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NodeReport) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NodeReport) ProtoMessage() {}
+
+func (x *NodeReport) ProtoReflect() protoreflect.Message {
+	mi := &file_tallymq_proto_admin_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NodeReport.ProtoReflect.Descriptor instead.
+func (*NodeReport) Descriptor() ([]byte, []int) {
+	return file_tallymq_proto_admin_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *NodeReport) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *NodeReport) GetTimeMs() int64 {
+	if x != nil {
+		return x.TimeMs
+	}
+	return 0
+}
+
+func (x *NodeReport) GetUptimeMs() uint64 {
+	if x != nil {
+		return x.UptimeMs
+	}
+	return 0
+}
+
+func (x *NodeReport) GetFreeBytes() uint64 {
+	if x != nil {
+		return x.FreeBytes
+	}
+	return 0
+}
+
+func (x *NodeReport) GetFreeBytesMin() uint64 {
+	if x != nil {
+		return x.FreeBytesMin
+	}
+	return 0
+}
+
+func (x *NodeReport) GetLogBytes() uint64 {
+	if x != nil {
+		return x.LogBytes
+	}
+	return 0
+}
+
+func (x *NodeReport) GetRefusal() string {
+	if x != nil {
+		return x.Refusal
+	}
+	return ""
+}
+
+func (x *NodeReport) GetCertificates() []*CertificateStatus {
+	if x != nil {
+		return x.Certificates
+	}
+	return nil
+}
+
+func (x *NodeReport) GetConnectedNodes() []string {
+	if x != nil {
+		return x.ConnectedNodes
+	}
+	return nil
+}
+
+func (x *NodeReport) GetShardsLed() uint32 {
+	if x != nil {
+		return x.ShardsLed
+	}
+	return 0
+}
+
+// A certificate of a node.
+type CertificateStatus struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "peers" or "clients": to whom the node shows it. [text, 5 to 7 bytes]
+	ShownTo string `protobuf:"bytes,1,opt,name=shown_to,json=shownTo,proto3" json:"shown_to,omitempty"`
+	// When it ends, or the first of those that come with it. [Unix ms, 0 to 2^63 - 1]
+	EndTimeMs     int64 `protobuf:"varint,2,opt,name=end_time_ms,json=endTimeMs,proto3" json:"end_time_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CertificateStatus) Reset() {
+	*x = CertificateStatus{}
+	mi := &file_tallymq_proto_admin_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CertificateStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CertificateStatus) ProtoMessage() {}
+
+func (x *CertificateStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_tallymq_proto_admin_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CertificateStatus.ProtoReflect.Descriptor instead.
+func (*CertificateStatus) Descriptor() ([]byte, []int) {
+	return file_tallymq_proto_admin_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *CertificateStatus) GetShownTo() string {
+	if x != nil {
+		return x.ShownTo
+	}
+	return ""
+}
+
+func (x *CertificateStatus) GetEndTimeMs() int64 {
+	if x != nil {
+		return x.EndTimeMs
+	}
+	return 0
+}
+
+// Asks for the shards' copies on the node asked.
+type ListShardsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Return shards from this number on. [shard number, 0 to 4,095]
+	FirstShard uint32 `protobuf:"varint,1,opt,name=first_shard,json=firstShard,proto3" json:"first_shard,omitempty"`
+	// How many to return at most; 0 = 1,000. [shards, 0 to 1,000]
+	Limit         uint32 `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListShardsRequest) Reset() {
+	*x = ListShardsRequest{}
+	mi := &file_tallymq_proto_admin_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListShardsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListShardsRequest) ProtoMessage() {}
+
+func (x *ListShardsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tallymq_proto_admin_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListShardsRequest.ProtoReflect.Descriptor instead.
+func (*ListShardsRequest) Descriptor() ([]byte, []int) {
+	return file_tallymq_proto_admin_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *ListShardsRequest) GetFirstShard() uint32 {
+	if x != nil {
+		return x.FirstShard
+	}
+	return 0
+}
+
+func (x *ListShardsRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+// Shards by number.
+type ListShardsReply struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of the cluster. [text, 1 to 63 bytes]
+	Cluster string `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	// Name of the node that answers. [text, 1 to 63 bytes]
+	Node string `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`
+	// At most the limit; fewer means these were the last. [0 to 1,000 elements]
+	Shards        []*ShardReport `protobuf:"bytes,3,rep,name=shards,proto3" json:"shards,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListShardsReply) Reset() {
+	*x = ListShardsReply{}
+	mi := &file_tallymq_proto_admin_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListShardsReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListShardsReply) ProtoMessage() {}
+
+func (x *ListShardsReply) ProtoReflect() protoreflect.Message {
+	mi := &file_tallymq_proto_admin_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListShardsReply.ProtoReflect.Descriptor instead.
+func (*ListShardsReply) Descriptor() ([]byte, []int) {
+	return file_tallymq_proto_admin_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *ListShardsReply) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+func (x *ListShardsReply) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *ListShardsReply) GetShards() []*ShardReport {
+	if x != nil {
+		return x.Shards
+	}
+	return nil
+}
+
+// Asks for one shard's copy on the node asked.
+type GetShardRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its number. [shard number, 0 to 4,095]
+	Shard         uint32 `protobuf:"varint,1,opt,name=shard,proto3" json:"shard,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetShardRequest) Reset() {
+	*x = GetShardRequest{}
+	mi := &file_tallymq_proto_admin_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetShardRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetShardRequest) ProtoMessage() {}
+
+func (x *GetShardRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tallymq_proto_admin_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetShardRequest.ProtoReflect.Descriptor instead.
+func (*GetShardRequest) Descriptor() ([]byte, []int) {
+	return file_tallymq_proto_admin_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *GetShardRequest) GetShard() uint32 {
+	if x != nil {
+		return x.Shard
+	}
+	return 0
+}
+
+// One shard's copy.
+type GetShardReply struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of the cluster. [text, 1 to 63 bytes]
+	Cluster string `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	// Name of the node that answers. [text, 1 to 63 bytes]
+	Node string `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`
+	// Its copy.
+	Shard         *ShardReport `protobuf:"bytes,3,opt,name=shard,proto3" json:"shard,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetShardReply) Reset() {
+	*x = GetShardReply{}
+	mi := &file_tallymq_proto_admin_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetShardReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetShardReply) ProtoMessage() {}
+
+func (x *GetShardReply) ProtoReflect() protoreflect.Message {
+	mi := &file_tallymq_proto_admin_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetShardReply.ProtoReflect.Descriptor instead.
+func (*GetShardReply) Descriptor() ([]byte, []int) {
+	return file_tallymq_proto_admin_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *GetShardReply) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+func (x *GetShardReply) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *GetShardReply) GetShard() *ShardReport {
+	if x != nil {
+		return x.Shard
+	}
+	return nil
+}
+
+// A shard, as the answering node sees its own copy, and on the leader what it knows of the other copies.
+type ShardReport struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As in GetClusterStatus.
+	Status *ShardStatus `protobuf:"bytes,1,opt,name=status,proto3" json:"status,omitempty"`
+	// Whether the answering node leads it and its copy lacks nothing that was acknowledged.
+	Leads bool `protobuf:"varint,2,opt,name=leads,proto3" json:"leads,omitempty"`
+	// Nodes whose copies count for a majority, by name. [1 to 1,000 elements; text, 1 to 63 bytes]
+	Voters []string `protobuf:"bytes,3,rep,name=voters,proto3" json:"voters,omitempty"`
+	// Nodes that are brought up to date and do not count, by name. [0 to 1,000 elements; text, 1 to 63 bytes]
+	Learners []string `protobuf:"bytes,4,rep,name=learners,proto3" json:"learners,omitempty"`
+	// Highest index no longer in the log here; 0 = the log begins with the first entry. [index, 0 to 2^64 - 1]
+	BaseIndex uint64 `protobuf:"varint,5,opt,name=base_index,json=baseIndex,proto3" json:"base_index,omitempty"`
+	// Proposals that wait to be stored here. [bytes, 0 to 2^63 - 1]
+	WaitingBytes uint64 `protobuf:"varint,6,opt,name=waiting_bytes,json=waitingBytes,proto3" json:"waiting_bytes,omitempty"`
+	// When the oldest transaction in doubt was prepared; 0 = none is in doubt. [Unix ms, 0 to 2^63 - 1]
+	OldestInDoubtTimeMs int64 `protobuf:"varint,7,opt,name=oldest_in_doubt_time_ms,json=oldestInDoubtTimeMs,proto3" json:"oldest_in_doubt_time_ms,omitempty"`
+	// This shard's time: what ages are counted by. [Unix ms, 0 to 2^63 - 1]
+	TimeMs int64 `protobuf:"varint,8,opt,name=time_ms,json=timeMs,proto3" json:"time_ms,omitempty"`
+	// What the leader knows of the other copies; empty elsewhere. [0 to 1,000 elements]
+	Peers         []*PeerCopy `protobuf:"bytes,9,rep,name=peers,proto3" json:"peers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ShardReport) Reset() {
+	*x = ShardReport{}
+	mi := &file_tallymq_proto_admin_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ShardReport) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ShardReport) ProtoMessage() {}
+
+func (x *ShardReport) ProtoReflect() protoreflect.Message {
+	mi := &file_tallymq_proto_admin_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ShardReport.ProtoReflect.Descriptor instead.
+func (*ShardReport) Descriptor() ([]byte, []int) {
+	return file_tallymq_proto_admin_proto_rawDescGZIP(), []int{50}
+}
+
+func (x *ShardReport) GetStatus() *ShardStatus {
+	if x != nil {
+		return x.Status
+	}
+	return nil
+}
+
+func (x *ShardReport) GetLeads() bool {
+	if x != nil {
+		return x.Leads
+	}
+	return false
+}
+
+func (x *ShardReport) GetVoters() []string {
+	if x != nil {
+		return x.Voters
+	}
+	return nil
+}
+
+func (x *ShardReport) GetLearners() []string {
+	if x != nil {
+		return x.Learners
+	}
+	return nil
+}
+
+func (x *ShardReport) GetBaseIndex() uint64 {
+	if x != nil {
+		return x.BaseIndex
+	}
+	return 0
+}
+
+func (x *ShardReport) GetWaitingBytes() uint64 {
+	if x != nil {
+		return x.WaitingBytes
+	}
+	return 0
+}
+
+func (x *ShardReport) GetOldestInDoubtTimeMs() int64 {
+	if x != nil {
+		return x.OldestInDoubtTimeMs
+	}
+	return 0
+}
+
+func (x *ShardReport) GetTimeMs() int64 {
+	if x != nil {
+		return x.TimeMs
+	}
+	return 0
+}
+
+func (x *ShardReport) GetPeers() []*PeerCopy {
+	if x != nil {
+		return x.Peers
+	}
+	return nil
+}
+
+// What a leader knows of another node's copy.
+type PeerCopy struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of the node. [text, 1 to 63 bytes]
+	Node string `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	// Whether the leader is connected to it.
+	Connected bool `protobuf:"varint,2,opt,name=connected,proto3" json:"connected,omitempty"`
+	// Up to here it has the leader's log on its disk. [index, 0 to 2^64 - 1]
+	SyncedIndex uint64 `protobuf:"varint,3,opt,name=synced_index,json=syncedIndex,proto3" json:"synced_index,omitempty"`
+	// What it lacks of the leader's log. [entries, 0 to 2^64 - 1]
+	BehindEntries uint64 `protobuf:"varint,4,opt,name=behind_entries,json=behindEntries,proto3" json:"behind_entries,omitempty"`
+	// For how long nothing was heard of it. [ms, 0 to 2^63 - 1]
+	SilentMs uint64 `protobuf:"varint,5,opt,name=silent_ms,json=silentMs,proto3" json:"silent_ms,omitempty"`
+	// Whether it lacks entries that are no longer in the leader's log, so that it waits for a snapshot.
+	WaitsForSnapshot bool `protobuf:"varint,6,opt,name=waits_for_snapshot,json=waitsForSnapshot,proto3" json:"waits_for_snapshot,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *PeerCopy) Reset() {
+	*x = PeerCopy{}
+	mi := &file_tallymq_proto_admin_proto_msgTypes[51]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PeerCopy) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PeerCopy) ProtoMessage() {}
+
+func (x *PeerCopy) ProtoReflect() protoreflect.Message {
+	mi := &file_tallymq_proto_admin_proto_msgTypes[51]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PeerCopy.ProtoReflect.Descriptor instead.
+func (*PeerCopy) Descriptor() ([]byte, []int) {
+	return file_tallymq_proto_admin_proto_rawDescGZIP(), []int{51}
+}
+
+func (x *PeerCopy) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *PeerCopy) GetConnected() bool {
+	if x != nil {
+		return x.Connected
+	}
+	return false
+}
+
+func (x *PeerCopy) GetSyncedIndex() uint64 {
+	if x != nil {
+		return x.SyncedIndex
+	}
+	return 0
+}
+
+func (x *PeerCopy) GetBehindEntries() uint64 {
+	if x != nil {
+		return x.BehindEntries
+	}
+	return 0
+}
+
+func (x *PeerCopy) GetSilentMs() uint64 {
+	if x != nil {
+		return x.SilentMs
+	}
+	return 0
+}
+
+func (x *PeerCopy) GetWaitsForSnapshot() bool {
+	if x != nil {
+		return x.WaitsForSnapshot
+	}
+	return false
+}
+
 var File_tallymq_proto_admin_proto protoreflect.FileDescriptor
 
 const file_tallymq_proto_admin_proto_rawDesc = "" +
@@ -2855,7 +3687,68 @@ const file_tallymq_proto_admin_proto_rawDesc = "" +
 	"\n" +
 	"last_index\x18\x06 \x01(\x04R\tlastIndex\x12\x19\n" +
 	"\bin_doubt\x18\a \x01(\x04R\ainDoubt\x12\x16\n" +
-	"\x06health\x18\b \x01(\tR\x06health*Z\n" +
+	"\x06health\x18\b \x01(\tR\x06health\"\x12\n" +
+	"\x10ListNodesRequest\"l\n" +
+	"\x0eListNodesReply\x12\x18\n" +
+	"\acluster\x18\x01 \x01(\tR\acluster\x12\x12\n" +
+	"\x04node\x18\x02 \x01(\tR\x04node\x12,\n" +
+	"\x05nodes\x18\x03 \x03(\v2\x16.tallymq.v1.NodeStatusR\x05nodes\"$\n" +
+	"\x0eGetNodeRequest\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\tR\x04node\"\x84\x01\n" +
+	"\fGetNodeReply\x12\x18\n" +
+	"\acluster\x18\x01 \x01(\tR\acluster\x12*\n" +
+	"\x04node\x18\x02 \x01(\v2\x16.tallymq.v1.NodeStatusR\x04node\x12.\n" +
+	"\x06report\x18\x03 \x01(\v2\x16.tallymq.v1.NodeReportR\x06report\"\xe3\x02\n" +
+	"\n" +
+	"NodeReport\x12\x18\n" +
+	"\aversion\x18\x01 \x01(\tR\aversion\x12\x17\n" +
+	"\atime_ms\x18\x02 \x01(\x03R\x06timeMs\x12\x1b\n" +
+	"\tuptime_ms\x18\x03 \x01(\x04R\buptimeMs\x12\x1d\n" +
+	"\n" +
+	"free_bytes\x18\x04 \x01(\x04R\tfreeBytes\x12$\n" +
+	"\x0efree_bytes_min\x18\x05 \x01(\x04R\ffreeBytesMin\x12\x1b\n" +
+	"\tlog_bytes\x18\x06 \x01(\x04R\blogBytes\x12\x18\n" +
+	"\arefusal\x18\a \x01(\tR\arefusal\x12A\n" +
+	"\fcertificates\x18\b \x03(\v2\x1d.tallymq.v1.CertificateStatusR\fcertificates\x12'\n" +
+	"\x0fconnected_nodes\x18\t \x03(\tR\x0econnectedNodes\x12\x1d\n" +
+	"\n" +
+	"shards_led\x18\n" +
+	" \x01(\rR\tshardsLed\"N\n" +
+	"\x11CertificateStatus\x12\x19\n" +
+	"\bshown_to\x18\x01 \x01(\tR\ashownTo\x12\x1e\n" +
+	"\vend_time_ms\x18\x02 \x01(\x03R\tendTimeMs\"J\n" +
+	"\x11ListShardsRequest\x12\x1f\n" +
+	"\vfirst_shard\x18\x01 \x01(\rR\n" +
+	"firstShard\x12\x14\n" +
+	"\x05limit\x18\x02 \x01(\rR\x05limit\"p\n" +
+	"\x0fListShardsReply\x12\x18\n" +
+	"\acluster\x18\x01 \x01(\tR\acluster\x12\x12\n" +
+	"\x04node\x18\x02 \x01(\tR\x04node\x12/\n" +
+	"\x06shards\x18\x03 \x03(\v2\x17.tallymq.v1.ShardReportR\x06shards\"'\n" +
+	"\x0fGetShardRequest\x12\x14\n" +
+	"\x05shard\x18\x01 \x01(\rR\x05shard\"l\n" +
+	"\rGetShardReply\x12\x18\n" +
+	"\acluster\x18\x01 \x01(\tR\acluster\x12\x12\n" +
+	"\x04node\x18\x02 \x01(\tR\x04node\x12-\n" +
+	"\x05shard\x18\x03 \x01(\v2\x17.tallymq.v1.ShardReportR\x05shard\"\xc7\x02\n" +
+	"\vShardReport\x12/\n" +
+	"\x06status\x18\x01 \x01(\v2\x17.tallymq.v1.ShardStatusR\x06status\x12\x14\n" +
+	"\x05leads\x18\x02 \x01(\bR\x05leads\x12\x16\n" +
+	"\x06voters\x18\x03 \x03(\tR\x06voters\x12\x1a\n" +
+	"\blearners\x18\x04 \x03(\tR\blearners\x12\x1d\n" +
+	"\n" +
+	"base_index\x18\x05 \x01(\x04R\tbaseIndex\x12#\n" +
+	"\rwaiting_bytes\x18\x06 \x01(\x04R\fwaitingBytes\x124\n" +
+	"\x17oldest_in_doubt_time_ms\x18\a \x01(\x03R\x13oldestInDoubtTimeMs\x12\x17\n" +
+	"\atime_ms\x18\b \x01(\x03R\x06timeMs\x12*\n" +
+	"\x05peers\x18\t \x03(\v2\x14.tallymq.v1.PeerCopyR\x05peers\"\xd1\x01\n" +
+	"\bPeerCopy\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\tR\x04node\x12\x1c\n" +
+	"\tconnected\x18\x02 \x01(\bR\tconnected\x12!\n" +
+	"\fsynced_index\x18\x03 \x01(\x04R\vsyncedIndex\x12%\n" +
+	"\x0ebehind_entries\x18\x04 \x01(\x04R\rbehindEntries\x12\x1b\n" +
+	"\tsilent_ms\x18\x05 \x01(\x04R\bsilentMs\x12,\n" +
+	"\x12waits_for_snapshot\x18\x06 \x01(\bR\x10waitsForSnapshot*Z\n" +
 	"\n" +
 	"TopicState\x12\x1b\n" +
 	"\x17TOPIC_STATE_UNSPECIFIED\x10\x00\x12\x15\n" +
@@ -2865,7 +3758,7 @@ const file_tallymq_proto_admin_proto_rawDesc = "" +
 	"\x1dTRANSACTION_STATE_UNSPECIFIED\x10\x00\x12\x1e\n" +
 	"\x1aTRANSACTION_STATE_IN_DOUBT\x10\x01\x12\x1f\n" +
 	"\x1bTRANSACTION_STATE_COMMITTED\x10\x02\x12!\n" +
-	"\x1dTRANSACTION_STATE_ROLLED_BACK\x10\x032\xab\t\n" +
+	"\x1dTRANSACTION_STATE_ROLLED_BACK\x10\x032\xc1\v\n" +
 	"\x05Admin\x12K\n" +
 	"\vCreateTopic\x12\x1e.tallymq.v1.CreateTopicRequest\x1a\x1c.tallymq.v1.CreateTopicReply\x12K\n" +
 	"\vDeleteTopic\x12\x1e.tallymq.v1.DeleteTopicRequest\x1a\x1c.tallymq.v1.DeleteTopicReply\x12H\n" +
@@ -2884,7 +3777,12 @@ const file_tallymq_proto_admin_proto_rawDesc = "" +
 	"\x0eGetTransaction\x12!.tallymq.v1.GetTransactionRequest\x1a\x1f.tallymq.v1.GetTransactionReply\x12Z\n" +
 	"\x10CheckTransaction\x12#.tallymq.v1.CheckTransactionRequest\x1a!.tallymq.v1.CheckTransactionReply\x12]\n" +
 	"\x11DecideTransaction\x12$.tallymq.v1.DecideTransactionRequest\x1a\".tallymq.v1.DecideTransactionReply\x12Z\n" +
-	"\x10GetClusterStatus\x12#.tallymq.v1.GetClusterStatusRequest\x1a!.tallymq.v1.GetClusterStatusReplyb\x06proto3"
+	"\x10GetClusterStatus\x12#.tallymq.v1.GetClusterStatusRequest\x1a!.tallymq.v1.GetClusterStatusReply\x12E\n" +
+	"\tListNodes\x12\x1c.tallymq.v1.ListNodesRequest\x1a\x1a.tallymq.v1.ListNodesReply\x12?\n" +
+	"\aGetNode\x12\x1a.tallymq.v1.GetNodeRequest\x1a\x18.tallymq.v1.GetNodeReply\x12H\n" +
+	"\n" +
+	"ListShards\x12\x1d.tallymq.v1.ListShardsRequest\x1a\x1b.tallymq.v1.ListShardsReply\x12B\n" +
+	"\bGetShard\x12\x1b.tallymq.v1.GetShardRequest\x1a\x19.tallymq.v1.GetShardReplyb\x06proto3"
 
 var (
 	file_tallymq_proto_admin_proto_rawDescOnce sync.Once
@@ -2899,7 +3797,7 @@ func file_tallymq_proto_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_tallymq_proto_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_tallymq_proto_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
+var file_tallymq_proto_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 52)
 var file_tallymq_proto_admin_proto_goTypes = []any{
 	(TopicState)(0),                  // 0: tallymq.v1.TopicState
 	(TransactionState)(0),            // 1: tallymq.v1.TransactionState
@@ -2943,9 +3841,21 @@ var file_tallymq_proto_admin_proto_goTypes = []any{
 	(*GetClusterStatusReply)(nil),    // 39: tallymq.v1.GetClusterStatusReply
 	(*NodeStatus)(nil),               // 40: tallymq.v1.NodeStatus
 	(*ShardStatus)(nil),              // 41: tallymq.v1.ShardStatus
-	(*Delivery)(nil),                 // 42: tallymq.v1.Delivery
-	(*Record)(nil),                   // 43: tallymq.v1.Record
-	(*Handle)(nil),                   // 44: tallymq.v1.Handle
+	(*ListNodesRequest)(nil),         // 42: tallymq.v1.ListNodesRequest
+	(*ListNodesReply)(nil),           // 43: tallymq.v1.ListNodesReply
+	(*GetNodeRequest)(nil),           // 44: tallymq.v1.GetNodeRequest
+	(*GetNodeReply)(nil),             // 45: tallymq.v1.GetNodeReply
+	(*NodeReport)(nil),               // 46: tallymq.v1.NodeReport
+	(*CertificateStatus)(nil),        // 47: tallymq.v1.CertificateStatus
+	(*ListShardsRequest)(nil),        // 48: tallymq.v1.ListShardsRequest
+	(*ListShardsReply)(nil),          // 49: tallymq.v1.ListShardsReply
+	(*GetShardRequest)(nil),          // 50: tallymq.v1.GetShardRequest
+	(*GetShardReply)(nil),            // 51: tallymq.v1.GetShardReply
+	(*ShardReport)(nil),              // 52: tallymq.v1.ShardReport
+	(*PeerCopy)(nil),                 // 53: tallymq.v1.PeerCopy
+	(*Delivery)(nil),                 // 54: tallymq.v1.Delivery
+	(*Record)(nil),                   // 55: tallymq.v1.Record
+	(*Handle)(nil),                   // 56: tallymq.v1.Handle
 }
 var file_tallymq_proto_admin_proto_depIdxs = []int32{
 	2,  // 0: tallymq.v1.Topic.settings:type_name -> tallymq.v1.TopicSettings
@@ -2962,51 +3872,67 @@ var file_tallymq_proto_admin_proto_depIdxs = []int32{
 	14, // 11: tallymq.v1.ListGroupsReply.groups:type_name -> tallymq.v1.Group
 	14, // 12: tallymq.v1.GetGroupReply.group:type_name -> tallymq.v1.Group
 	24, // 13: tallymq.v1.ListDeadLettersReply.dead_letters:type_name -> tallymq.v1.DeadLetter
-	42, // 14: tallymq.v1.BrowseReply.deliveries:type_name -> tallymq.v1.Delivery
+	54, // 14: tallymq.v1.BrowseReply.deliveries:type_name -> tallymq.v1.Delivery
 	29, // 15: tallymq.v1.GetMessageReply.transaction:type_name -> tallymq.v1.Transaction
-	43, // 16: tallymq.v1.GetMessageReply.record:type_name -> tallymq.v1.Record
-	44, // 17: tallymq.v1.Transaction.handle:type_name -> tallymq.v1.Handle
+	55, // 16: tallymq.v1.GetMessageReply.record:type_name -> tallymq.v1.Record
+	56, // 17: tallymq.v1.Transaction.handle:type_name -> tallymq.v1.Handle
 	1,  // 18: tallymq.v1.Transaction.state:type_name -> tallymq.v1.TransactionState
 	29, // 19: tallymq.v1.ListTransactionsReply.transactions:type_name -> tallymq.v1.Transaction
 	29, // 20: tallymq.v1.GetTransactionReply.transaction:type_name -> tallymq.v1.Transaction
 	29, // 21: tallymq.v1.DecideTransactionReply.transaction:type_name -> tallymq.v1.Transaction
 	40, // 22: tallymq.v1.GetClusterStatusReply.nodes:type_name -> tallymq.v1.NodeStatus
 	41, // 23: tallymq.v1.GetClusterStatusReply.shards:type_name -> tallymq.v1.ShardStatus
-	5,  // 24: tallymq.v1.Admin.CreateTopic:input_type -> tallymq.v1.CreateTopicRequest
-	7,  // 25: tallymq.v1.Admin.DeleteTopic:input_type -> tallymq.v1.DeleteTopicRequest
-	9,  // 26: tallymq.v1.Admin.ListTopics:input_type -> tallymq.v1.ListTopicsRequest
-	11, // 27: tallymq.v1.Admin.GetTopic:input_type -> tallymq.v1.GetTopicRequest
-	16, // 28: tallymq.v1.Admin.PutGroup:input_type -> tallymq.v1.PutGroupRequest
-	18, // 29: tallymq.v1.Admin.ListGroups:input_type -> tallymq.v1.ListGroupsRequest
-	20, // 30: tallymq.v1.Admin.GetGroup:input_type -> tallymq.v1.GetGroupRequest
-	22, // 31: tallymq.v1.Admin.ListDeadLetters:input_type -> tallymq.v1.ListDeadLettersRequest
-	25, // 32: tallymq.v1.Admin.Browse:input_type -> tallymq.v1.BrowseRequest
-	27, // 33: tallymq.v1.Admin.GetMessage:input_type -> tallymq.v1.GetMessageRequest
-	30, // 34: tallymq.v1.Admin.ListTransactions:input_type -> tallymq.v1.ListTransactionsRequest
-	32, // 35: tallymq.v1.Admin.GetTransaction:input_type -> tallymq.v1.GetTransactionRequest
-	34, // 36: tallymq.v1.Admin.CheckTransaction:input_type -> tallymq.v1.CheckTransactionRequest
-	36, // 37: tallymq.v1.Admin.DecideTransaction:input_type -> tallymq.v1.DecideTransactionRequest
-	38, // 38: tallymq.v1.Admin.GetClusterStatus:input_type -> tallymq.v1.GetClusterStatusRequest
-	6,  // 39: tallymq.v1.Admin.CreateTopic:output_type -> tallymq.v1.CreateTopicReply
-	8,  // 40: tallymq.v1.Admin.DeleteTopic:output_type -> tallymq.v1.DeleteTopicReply
-	10, // 41: tallymq.v1.Admin.ListTopics:output_type -> tallymq.v1.ListTopicsReply
-	12, // 42: tallymq.v1.Admin.GetTopic:output_type -> tallymq.v1.GetTopicReply
-	17, // 43: tallymq.v1.Admin.PutGroup:output_type -> tallymq.v1.PutGroupReply
-	19, // 44: tallymq.v1.Admin.ListGroups:output_type -> tallymq.v1.ListGroupsReply
-	21, // 45: tallymq.v1.Admin.GetGroup:output_type -> tallymq.v1.GetGroupReply
-	23, // 46: tallymq.v1.Admin.ListDeadLetters:output_type -> tallymq.v1.ListDeadLettersReply
-	26, // 47: tallymq.v1.Admin.Browse:output_type -> tallymq.v1.BrowseReply
-	28, // 48: tallymq.v1.Admin.GetMessage:output_type -> tallymq.v1.GetMessageReply
-	31, // 49: tallymq.v1.Admin.ListTransactions:output_type -> tallymq.v1.ListTransactionsReply
-	33, // 50: tallymq.v1.Admin.GetTransaction:output_type -> tallymq.v1.GetTransactionReply
-	35, // 51: tallymq.v1.Admin.CheckTransaction:output_type -> tallymq.v1.CheckTransactionReply
-	37, // 52: tallymq.v1.Admin.DecideTransaction:output_type -> tallymq.v1.DecideTransactionReply
-	39, // 53: tallymq.v1.Admin.GetClusterStatus:output_type -> tallymq.v1.GetClusterStatusReply
-	39, // [39:54] is the sub-list for method output_type
-	24, // [24:39] is the sub-list for method input_type
-	24, // [24:24] is the sub-list for extension type_name
-	24, // [24:24] is the sub-list for extension extendee
-	0,  // [0:24] is the sub-list for field type_name
+	40, // 24: tallymq.v1.ListNodesReply.nodes:type_name -> tallymq.v1.NodeStatus
+	40, // 25: tallymq.v1.GetNodeReply.node:type_name -> tallymq.v1.NodeStatus
+	46, // 26: tallymq.v1.GetNodeReply.report:type_name -> tallymq.v1.NodeReport
+	47, // 27: tallymq.v1.NodeReport.certificates:type_name -> tallymq.v1.CertificateStatus
+	52, // 28: tallymq.v1.ListShardsReply.shards:type_name -> tallymq.v1.ShardReport
+	52, // 29: tallymq.v1.GetShardReply.shard:type_name -> tallymq.v1.ShardReport
+	41, // 30: tallymq.v1.ShardReport.status:type_name -> tallymq.v1.ShardStatus
+	53, // 31: tallymq.v1.ShardReport.peers:type_name -> tallymq.v1.PeerCopy
+	5,  // 32: tallymq.v1.Admin.CreateTopic:input_type -> tallymq.v1.CreateTopicRequest
+	7,  // 33: tallymq.v1.Admin.DeleteTopic:input_type -> tallymq.v1.DeleteTopicRequest
+	9,  // 34: tallymq.v1.Admin.ListTopics:input_type -> tallymq.v1.ListTopicsRequest
+	11, // 35: tallymq.v1.Admin.GetTopic:input_type -> tallymq.v1.GetTopicRequest
+	16, // 36: tallymq.v1.Admin.PutGroup:input_type -> tallymq.v1.PutGroupRequest
+	18, // 37: tallymq.v1.Admin.ListGroups:input_type -> tallymq.v1.ListGroupsRequest
+	20, // 38: tallymq.v1.Admin.GetGroup:input_type -> tallymq.v1.GetGroupRequest
+	22, // 39: tallymq.v1.Admin.ListDeadLetters:input_type -> tallymq.v1.ListDeadLettersRequest
+	25, // 40: tallymq.v1.Admin.Browse:input_type -> tallymq.v1.BrowseRequest
+	27, // 41: tallymq.v1.Admin.GetMessage:input_type -> tallymq.v1.GetMessageRequest
+	30, // 42: tallymq.v1.Admin.ListTransactions:input_type -> tallymq.v1.ListTransactionsRequest
+	32, // 43: tallymq.v1.Admin.GetTransaction:input_type -> tallymq.v1.GetTransactionRequest
+	34, // 44: tallymq.v1.Admin.CheckTransaction:input_type -> tallymq.v1.CheckTransactionRequest
+	36, // 45: tallymq.v1.Admin.DecideTransaction:input_type -> tallymq.v1.DecideTransactionRequest
+	38, // 46: tallymq.v1.Admin.GetClusterStatus:input_type -> tallymq.v1.GetClusterStatusRequest
+	42, // 47: tallymq.v1.Admin.ListNodes:input_type -> tallymq.v1.ListNodesRequest
+	44, // 48: tallymq.v1.Admin.GetNode:input_type -> tallymq.v1.GetNodeRequest
+	48, // 49: tallymq.v1.Admin.ListShards:input_type -> tallymq.v1.ListShardsRequest
+	50, // 50: tallymq.v1.Admin.GetShard:input_type -> tallymq.v1.GetShardRequest
+	6,  // 51: tallymq.v1.Admin.CreateTopic:output_type -> tallymq.v1.CreateTopicReply
+	8,  // 52: tallymq.v1.Admin.DeleteTopic:output_type -> tallymq.v1.DeleteTopicReply
+	10, // 53: tallymq.v1.Admin.ListTopics:output_type -> tallymq.v1.ListTopicsReply
+	12, // 54: tallymq.v1.Admin.GetTopic:output_type -> tallymq.v1.GetTopicReply
+	17, // 55: tallymq.v1.Admin.PutGroup:output_type -> tallymq.v1.PutGroupReply
+	19, // 56: tallymq.v1.Admin.ListGroups:output_type -> tallymq.v1.ListGroupsReply
+	21, // 57: tallymq.v1.Admin.GetGroup:output_type -> tallymq.v1.GetGroupReply
+	23, // 58: tallymq.v1.Admin.ListDeadLetters:output_type -> tallymq.v1.ListDeadLettersReply
+	26, // 59: tallymq.v1.Admin.Browse:output_type -> tallymq.v1.BrowseReply
+	28, // 60: tallymq.v1.Admin.GetMessage:output_type -> tallymq.v1.GetMessageReply
+	31, // 61: tallymq.v1.Admin.ListTransactions:output_type -> tallymq.v1.ListTransactionsReply
+	33, // 62: tallymq.v1.Admin.GetTransaction:output_type -> tallymq.v1.GetTransactionReply
+	35, // 63: tallymq.v1.Admin.CheckTransaction:output_type -> tallymq.v1.CheckTransactionReply
+	37, // 64: tallymq.v1.Admin.DecideTransaction:output_type -> tallymq.v1.DecideTransactionReply
+	39, // 65: tallymq.v1.Admin.GetClusterStatus:output_type -> tallymq.v1.GetClusterStatusReply
+	43, // 66: tallymq.v1.Admin.ListNodes:output_type -> tallymq.v1.ListNodesReply
+	45, // 67: tallymq.v1.Admin.GetNode:output_type -> tallymq.v1.GetNodeReply
+	49, // 68: tallymq.v1.Admin.ListShards:output_type -> tallymq.v1.ListShardsReply
+	51, // 69: tallymq.v1.Admin.GetShard:output_type -> tallymq.v1.GetShardReply
+	51, // [51:70] is the sub-list for method output_type
+	32, // [32:51] is the sub-list for method input_type
+	32, // [32:32] is the sub-list for extension type_name
+	32, // [32:32] is the sub-list for extension extendee
+	0,  // [0:32] is the sub-list for field type_name
 }
 
 func init() { file_tallymq_proto_admin_proto_init() }
@@ -3021,7 +3947,7 @@ func file_tallymq_proto_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tallymq_proto_admin_proto_rawDesc), len(file_tallymq_proto_admin_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   40,
+			NumMessages:   52,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

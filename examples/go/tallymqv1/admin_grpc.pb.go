@@ -36,6 +36,10 @@ const (
 	Admin_CheckTransaction_FullMethodName  = "/tallymq.v1.Admin/CheckTransaction"
 	Admin_DecideTransaction_FullMethodName = "/tallymq.v1.Admin/DecideTransaction"
 	Admin_GetClusterStatus_FullMethodName  = "/tallymq.v1.Admin/GetClusterStatus"
+	Admin_ListNodes_FullMethodName         = "/tallymq.v1.Admin/ListNodes"
+	Admin_GetNode_FullMethodName           = "/tallymq.v1.Admin/GetNode"
+	Admin_ListShards_FullMethodName        = "/tallymq.v1.Admin/ListShards"
+	Admin_GetShard_FullMethodName          = "/tallymq.v1.Admin/GetShard"
 )
 
 // AdminClient is the client API for Admin service.
@@ -74,6 +78,14 @@ type AdminClient interface {
 	DecideTransaction(ctx context.Context, in *DecideTransactionRequest, opts ...grpc.CallOption) (*DecideTransactionReply, error)
 	// The cluster.
 	GetClusterStatus(ctx context.Context, in *GetClusterStatusRequest, opts ...grpc.CallOption) (*GetClusterStatusReply, error)
+	// The nodes.
+	ListNodes(ctx context.Context, in *ListNodesRequest, opts ...grpc.CallOption) (*ListNodesReply, error)
+	// One node.
+	GetNode(ctx context.Context, in *GetNodeRequest, opts ...grpc.CallOption) (*GetNodeReply, error)
+	// The shards.
+	ListShards(ctx context.Context, in *ListShardsRequest, opts ...grpc.CallOption) (*ListShardsReply, error)
+	// One shard.
+	GetShard(ctx context.Context, in *GetShardRequest, opts ...grpc.CallOption) (*GetShardReply, error)
 }
 
 type adminClient struct {
@@ -234,6 +246,46 @@ func (c *adminClient) GetClusterStatus(ctx context.Context, in *GetClusterStatus
 	return out, nil
 }
 
+func (c *adminClient) ListNodes(ctx context.Context, in *ListNodesRequest, opts ...grpc.CallOption) (*ListNodesReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListNodesReply)
+	err := c.cc.Invoke(ctx, Admin_ListNodes_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminClient) GetNode(ctx context.Context, in *GetNodeRequest, opts ...grpc.CallOption) (*GetNodeReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetNodeReply)
+	err := c.cc.Invoke(ctx, Admin_GetNode_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminClient) ListShards(ctx context.Context, in *ListShardsRequest, opts ...grpc.CallOption) (*ListShardsReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListShardsReply)
+	err := c.cc.Invoke(ctx, Admin_ListShards_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminClient) GetShard(ctx context.Context, in *GetShardRequest, opts ...grpc.CallOption) (*GetShardReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetShardReply)
+	err := c.cc.Invoke(ctx, Admin_GetShard_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // AdminServer is the server API for Admin service.
 // All implementations must embed UnimplementedAdminServer
 // for forward compatibility.
@@ -270,6 +322,14 @@ type AdminServer interface {
 	DecideTransaction(context.Context, *DecideTransactionRequest) (*DecideTransactionReply, error)
 	// The cluster.
 	GetClusterStatus(context.Context, *GetClusterStatusRequest) (*GetClusterStatusReply, error)
+	// The nodes.
+	ListNodes(context.Context, *ListNodesRequest) (*ListNodesReply, error)
+	// One node.
+	GetNode(context.Context, *GetNodeRequest) (*GetNodeReply, error)
+	// The shards.
+	ListShards(context.Context, *ListShardsRequest) (*ListShardsReply, error)
+	// One shard.
+	GetShard(context.Context, *GetShardRequest) (*GetShardReply, error)
 	mustEmbedUnimplementedAdminServer()
 }
 
@@ -324,6 +384,18 @@ func (UnimplementedAdminServer) DecideTransaction(context.Context, *DecideTransa
 }
 func (UnimplementedAdminServer) GetClusterStatus(context.Context, *GetClusterStatusRequest) (*GetClusterStatusReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetClusterStatus not implemented")
+}
+func (UnimplementedAdminServer) ListNodes(context.Context, *ListNodesRequest) (*ListNodesReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListNodes not implemented")
+}
+func (UnimplementedAdminServer) GetNode(context.Context, *GetNodeRequest) (*GetNodeReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetNode not implemented")
+}
+func (UnimplementedAdminServer) ListShards(context.Context, *ListShardsRequest) (*ListShardsReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListShards not implemented")
+}
+func (UnimplementedAdminServer) GetShard(context.Context, *GetShardRequest) (*GetShardReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetShard not implemented")
 }
 func (UnimplementedAdminServer) mustEmbedUnimplementedAdminServer() {}
 func (UnimplementedAdminServer) testEmbeddedByValue()               {}
@@ -616,6 +688,78 @@ func _Admin_GetClusterStatus_Handler(srv interface{}, ctx context.Context, dec f
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Admin_ListNodes_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListNodesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServer).ListNodes(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Admin_ListNodes_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServer).ListNodes(ctx, req.(*ListNodesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Admin_GetNode_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetNodeRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServer).GetNode(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Admin_GetNode_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServer).GetNode(ctx, req.(*GetNodeRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Admin_ListShards_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListShardsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServer).ListShards(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Admin_ListShards_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServer).ListShards(ctx, req.(*ListShardsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Admin_GetShard_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetShardRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServer).GetShard(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Admin_GetShard_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServer).GetShard(ctx, req.(*GetShardRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Admin_ServiceDesc is the grpc.ServiceDesc for Admin service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -682,6 +826,22 @@ var Admin_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetClusterStatus",
 			Handler:    _Admin_GetClusterStatus_Handler,
+		},
+		{
+			MethodName: "ListNodes",
+			Handler:    _Admin_ListNodes_Handler,
+		},
+		{
+			MethodName: "GetNode",
+			Handler:    _Admin_GetNode_Handler,
+		},
+		{
+			MethodName: "ListShards",
+			Handler:    _Admin_ListShards_Handler,
+		},
+		{
+			MethodName: "GetShard",
+			Handler:    _Admin_GetShard_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},
