@@ -36,11 +36,23 @@ class Run:
     @cached_property
     def connection(self) -> Connection:
         """The way to the service. Raises a usage error where the TLS options do not fit together."""
-        return Connection(
-            servers=self.settings.get("server", (f"127.0.0.1:{CLIENT_PORT}",)),
-            tls=self._tls(),
-            timeout_ms=self.settings.get("timeout", DEFAULT_TIMEOUT_MS),
-        )
+        return self.connection_to(self.servers, self.timeout_ms)
+
+    @property
+    def servers(self) -> tuple[str, ...]:
+        """The servers to ask, host:port."""
+        servers: tuple[str, ...] = self.settings.get("server", (f"127.0.0.1:{CLIENT_PORT}",))
+        return servers
+
+    @property
+    def timeout_ms(self) -> int:
+        """How long one question may take in all."""
+        timeout_ms: int = self.settings.get("timeout", DEFAULT_TIMEOUT_MS)
+        return timeout_ms
+
+    def connection_to(self, servers: tuple[str, ...], timeout_ms: int) -> Connection:
+        """Return a way to these servers, which the caller closes. Raises a usage error as `connection` does."""
+        return Connection(servers, self._tls(), timeout_ms)
 
     def read(self, choose: Choose[Request, Reply], request: Request) -> Reply:
         """Ask something that changes nothing. Raises Failure."""

@@ -22,7 +22,9 @@ from tallymq.cli.failure import Failure, PartlyDone
 from tallymq.cli.group import group
 from tallymq.cli.message import message
 from tallymq.cli.migrate import migrate
+from tallymq.cli.node import node
 from tallymq.cli.printer import Printer
+from tallymq.cli.shard import shard
 from tallymq.cli.topic import topic
 from tallymq.cli.transaction import transaction
 
@@ -46,6 +48,7 @@ root = Group(
         "tallymq message publish transfers 'hello'",
         "tallymq transaction list --in-doubt --older 10m",
         "tallymq --server a:7070,b:7070 cluster status -o json",
+        "tallymq --server a:7070,b:7070 cluster health",
     ),
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
@@ -54,7 +57,7 @@ root.params.append(
         ["--version"], is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Show the version."
     )
 )
-for noun in (topic, message, transaction, group, cluster, migrate, certs, explain, completion):
+for noun in (topic, message, transaction, group, cluster, node, shard, migrate, certs, explain, completion):
     root.add_command(noun)
 
 
