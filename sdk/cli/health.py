@@ -237,11 +237,11 @@ def _clocks(whole: Survey) -> Iterator[Finding]:
 def _certificates(whole: Survey, now_ms: int) -> Iterator[Finding]:
     for answer in whole.speaking:
         for certificate in answer.report.certificates:
-            if certificate.not_after_ms < now_ms + CERTIFICATE_MS_MIN:
-                verb = "ended" if certificate.not_after_ms <= now_ms else "ends"
+            if certificate.end_time_ms < now_ms + CERTIFICATE_MS_MIN:
+                verb = "ended" if certificate.end_time_ms <= now_ms else "ends"
                 message = (
                     f"The certificate that {answer.node} shows to {certificate.shown_to} {verb} "
-                    f"at {time_text(certificate.not_after_ms)}."
+                    f"at {time_text(certificate.end_time_ms)}."
                 )
                 yield Finding("certificates", PROBLEM, answer.node, message, "Replace it and restart the node.")
 

@@ -32,7 +32,7 @@ def node_item(answer: Answer, whole: Survey) -> Item:
         "refusal": report.refusal or None,
         "connected_nodes": list(report.connected_nodes) if speaks else None,
         "certificates": [
-            {"shown_to": each.shown_to, "ends": time_text(each.not_after_ms)} for each in report.certificates
+            {"shown_to": each.shown_to, "ends": time_text(each.end_time_ms)} for each in report.certificates
         ]
         if speaks
         else None,

@@ -33,7 +33,7 @@ def answer(node: str) -> Answer:
         free_bytes=10 << 30,
         free_bytes_min=1 << 30,
         connected_nodes=[name for name in NAMES if name != node],
-        certificates=[admin.CertificateStatus(shown_to="peers", not_after_ms=NOW_MS + 15 * DAY_MS)],
+        certificates=[admin.CertificateStatus(shown_to="peers", end_time_ms=NOW_MS + 15 * DAY_MS)],
     )
     nodes = [admin.NodeStatus(node=name, client_address=f"{name}:7070") for name in NAMES]
     return Answer(node, f"{node}:7070", "", "tally", report, nodes, [shard(0, node), shard(1, node)], 10.0, 2.0)
@@ -103,7 +103,7 @@ def clocks(whole: Survey) -> None:
 
 
 def ending(whole: Survey) -> None:
-    whole.answers[0].report.certificates[0].not_after_ms = NOW_MS + 14 * DAY_MS - 1
+    whole.answers[0].report.certificates[0].end_time_ms = NOW_MS + 14 * DAY_MS - 1
 
 
 def stranger(whole: Survey) -> None:
@@ -163,7 +163,7 @@ def test_within_the_bounds_nothing_is_found() -> None:
     whole.answers[0].shards[1].oldest_in_doubt_time_ms = NOW_MS - 600_000
     whole.answers[1].report.free_bytes = 2 << 30
     whole.answers[2].clock_ahead_ms = 10 + 1_000 + 2 + 2
-    whole.answers[0].report.certificates[0].not_after_ms = NOW_MS + 14 * DAY_MS
+    whole.answers[0].report.certificates[0].end_time_ms = NOW_MS + 14 * DAY_MS
     assert examine(whole, {}, NOW_MS).findings == []
 
 
