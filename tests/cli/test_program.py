@@ -27,7 +27,9 @@ COMMANDS = {
     "message": {"publish", "get", "tail"},
     "transaction": {"list", "show", "check", "commit", "rollback"},
     "group": {"list", "show", "dead-letters"},
-    "cluster": {"status"},
+    "cluster": {"status", "health"},
+    "node": {"list", "show"},
+    "shard": {"list", "show"},
 }
 
 
