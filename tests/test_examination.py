@@ -146,7 +146,7 @@ def test_a_test_that_passes_passes_the_examination(tmp_path: Path) -> None:
 def test_the_marks_are_those_that_are_registered() -> None:
     settings = tomllib.loads((HERE.parent / "pyproject.toml").read_text(encoding="utf-8"))
     marks = {line.partition(":")[0] for line in settings["tool"]["pytest"]["ini_options"]["markers"]}
-    assert marks == {*NEEDS, "long"}
+    assert marks == {*NEEDS, "long", "soak"}
 
 
 @pytest.mark.parametrize("path", sources())

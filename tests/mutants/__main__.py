@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -59,7 +60,9 @@ def choose(mutants: Sequence[Mutant], only: str, sample: int, commits: int) -> l
 
 
 def _commits() -> int:
-    """How many commits there are; 0 where this is no clone."""
+    """How many commits there are; 0 where this is no clone, or there is no git."""
+    if shutil.which("git") is None:
+        return 0
     counted = subprocess.run(
         ("git", "rev-list", "--count", "HEAD"), cwd=ROOT, capture_output=True, text=True, check=False
     )
