@@ -125,6 +125,9 @@ class NodeLog:
             raise ValueError(f"shard {shard} was applied up to {log.applied}, its log cannot begin after {base.index}")
         if log.last_index > log.applied:
             self._note_withdrawn(log, log.applied + 1)
+        if log.holds(base.index) and log.term_of(base.index) != base.term:
+            # What goes with it needs a record: a scan whose mark states the base already passes the base's over.
+            self.append_truncate(shard, base.index)
         log.set_base(base, self.round_open)
         payload = encode_base(base)
         self._drafts.append(Draft(Kind.BASE, shard, base.term, base.index, (payload,), len(payload)))

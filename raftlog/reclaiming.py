@@ -153,13 +153,20 @@ class Reclaiming:
             base_index = self._log.durable_base(shard).index
             start, end = location_key(shard, after + 1), location_key(shard, _INDEX_MAX)
             page = self._store.range(start, end, PAGE)
-            needed = set(queries.needed_bodies(state.view, after, PAGE))
+            needed = queries.needed_bodies(state.view, after, PAGE)
+            # A needed body may have no place here (a snapshot whose sender could not read it): then these reach less
+            # far than the places do, and of what lies behind the last of them it is not known whether it is needed.
+            known_until = needed[-1] if len(needed) == PAGE else _INDEX_MAX
+            is_needed = frozenset(needed).__contains__
             gone: list[Pair] = []
             for key, value in page:
                 index, location = int.from_bytes(key[-8:], "big"), decode_location(value)
+                if index > known_until:
+                    after = known_until
+                    break
                 if index > base_index:
                     survey.keep_for_raft(shard, index, location)
-                elif index in needed:
+                elif is_needed(index):
                     survey.keep(shard, index, location)
                 else:
                     gone.append((key, None))
@@ -167,7 +174,7 @@ class Reclaiming:
             if gone and not self._store.write(gone):
                 raise _Stalled
             yield True
-            if len(page) < PAGE:
+            if len(page) < PAGE and after != known_until:
                 return
 
     def _state(self, shard: int) -> State:
