@@ -32,9 +32,12 @@ PAGE = 256
 READ_BYTES = 256 * 1024
 """Of a body read in one slice."""
 COPIES_BYTES_MAX = 8 << 20
-"""Copied before their round is waited for and their places are written."""
+COPIES_MAX = 1_024
+"""Copied before their round is waited for and their places are written, in one slice."""
 SEGMENTS_AT_ONCE = 16
-"""Oldest files looked at in one pass: bounds what is remembered of them."""
+"""Oldest files looked at in one pass."""
+ENTRIES_MAX = 65_536
+"""Needed entries remembered in one pass, some 20 MB: of more files than the oldest only if theirs are not more."""
 _INDEX_MAX = (1 << 64) - 1
 
 
@@ -79,6 +82,9 @@ class _Survey:
         self.live_bytes[segment] = self.live_bytes.get(segment, 0) + location.length
         if segment in self.window:
             self.entries.append((shard, index, location))
+            while len(self.entries) > ENTRIES_MAX and len(self.window) > 1:
+                self.window -= {max(self.window)}
+                self.entries = [entry for entry in self.entries if entry[2].segment in self.window]
 
     def keep_for_raft(self, shard: int, index: int, location: Location) -> None:
         """An entry behind the base."""
@@ -225,6 +231,7 @@ class Reclaiming:
         """Copy what is needed; each batch of copies is synced before the store is told."""
         self.damaged_segment = 0
         copies: list[tuple[BodyCopy, Location]] = []
+        copied_bytes = 0
         for shard, index, location in entries:
             state = self._state(shard)
             if not queries.is_body_needed(state.view, index):
@@ -247,9 +254,10 @@ class Reclaiming:
                 (self._log.append_body_copy(shard, index, location.term, reader.start, bytes(body)), location)
             )
             self.carried_bytes += len(body)
-            if sum(copy.length for copy, _ in copies) >= COPIES_BYTES_MAX:
+            copied_bytes += len(body)
+            if copied_bytes >= COPIES_BYTES_MAX or len(copies) >= COPIES_MAX:
                 yield from self._point_at(copies)
-                copies = []
+                copies, copied_bytes = [], 0
         yield from self._point_at(copies)
 
     def _point_at(self, copies: list[tuple[BodyCopy, Location]]) -> Iterator[bool]:
