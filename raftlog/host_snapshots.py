@@ -70,17 +70,16 @@ class HostSnapshots:
         wanted = SnapshotSettings(bytes_per_s=settings.snapshot_bytes_per_second)
         rate, slots = Rate(wanted.bytes_per_s, now_ms()), Slots(wanted.sends_max)
         self.shards = {
-            shard.handle.number: Snapshots(self._parts(settings, opened, shard, flushes), wanted, rate, slots)
-            for shard in shards
+            shard.handle.number: Snapshots(self._parts(opened, shard, flushes), wanted, rate, slots) for shard in shards
         }
         for shard in shards:
             shard.handle.on_damaged = partial(self._damaged, shard.handle.number)
 
-    def _parts(self, settings: HostSettings, opened: Opened, shard: Shard, flushes: Flushes) -> Parts:
+    def _parts(self, opened: Opened, shard: Shard, flushes: Flushes) -> Parts:
         number = shard.handle.number
         return Parts(
             shard=number,
-            member=settings.node,
+            member=lambda: shard.consensus.member,
             store=opened.store,
             log=opened.log,
             replica=shard.replica,
@@ -90,7 +89,7 @@ class HostSnapshots:
             send=self._send,
             now_ms=now_ms,
             installed=partial(self._installed, number),
-            peers=lambda: [member.node for member in settings.peers],
+            peers=lambda: sorted(shard.consensus.configuration.names - {shard.consensus.member}),
         )
 
     @property

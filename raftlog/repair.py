@@ -158,4 +158,4 @@ class Repair:
 
     def _say(self, peer: str, message: SnapshotMessage, *, urgent: bool) -> None:
         parts = self._parts
-        parts.send(peer, Envelope(parts.shard, parts.member, peer, parts.place.term, message), urgent)
+        parts.send(peer, Envelope(parts.shard, parts.member(), peer, parts.place.term, message), urgent)

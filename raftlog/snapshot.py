@@ -39,7 +39,7 @@ class Snapshots:
 
     def received(self, peer: str, envelope: Envelope) -> None:
         """Take a word of a peer; what is said to or by another member, or about another shard, is dropped."""
-        if (envelope.shard, envelope.from_member, envelope.to_member) != (self._shard, peer, self._member):
+        if (envelope.shard, envelope.from_member, envelope.to_member) != (self._shard, peer, self._member()):
             return
         if isinstance(envelope.message, Offer | Pieces | Ending):
             self.receiver.take(peer, envelope)

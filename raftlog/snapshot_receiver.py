@@ -379,5 +379,5 @@ class Receiver:
     def _say(self, message: SnapshotMessage) -> None:
         peer, term, _ = self._from
         self._said_ms = self._parts.now_ms()
-        envelope = Envelope(self._parts.shard, self._parts.member, peer, term, message)
+        envelope = Envelope(self._parts.shard, self._parts.member(), peer, term, message)
         self._parts.send(peer, envelope, True)

@@ -243,7 +243,7 @@ class Sender:
 
     def _say(self, sending: _Sending, message: SnapshotMessage, urgent: bool) -> bool:
         parts = self._parts
-        envelope = Envelope(parts.shard, parts.member, sending.peer, parts.place.term, message)
+        envelope = Envelope(parts.shard, parts.member(), sending.peer, parts.place.term, message)
         return parts.send(sending.peer, envelope, urgent)
 
 

@@ -78,11 +78,11 @@ class Parts:
 
     `send(peer, envelope, urgent)` is False where nothing was sent. `configuration(index)` gives the shard's members as
     of an applied entry, encoded. `installed()` is called once the state is another one.
-    `peers()` gives the other members.
+    `member()` is this node's member id, which a change of the members may give it anew; `peers()` gives the others'.
     """
 
     shard: int
-    member: str
+    member: Callable[[], str]
     store: Store
     log: NodeLog
     replica: Replica

@@ -39,7 +39,7 @@ class NodeSnapshots:
         node = self._node
         return Parts(
             shard=shard,
-            member=node.name,
+            member=lambda: node.name,
             store=node.store,
             log=node.log,
             replica=node.replicas[shard],

@@ -122,7 +122,7 @@ class Node:
         self.installed = 0
         parts = Parts(
             shard=SHARD,
-            member=name,
+            member=lambda: name,
             store=store,
             log=self.log,
             replica=self.replica,
