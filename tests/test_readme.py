@@ -154,18 +154,16 @@ def test_three_nodes_run_as_their_commands_say(tmp_path: Path) -> None:
         files.append(re.sub(r":70(7[0-2])", rf":{ports}\1", own) + "[[members]]" + members)
     *configurations, start = on_free_ports(split.join([*files, start])).split(split)
     run(certs, tmp_path)
-    node, status = start.splitlines()
+    node, health = start.splitlines()
     with ExitStack() as running:
         for number, text in enumerate(configurations, 1):
             (tmp_path / f"node-{number}.toml").write_text(text, encoding="utf-8")
             line = node.split("#")[0].replace("node-1", f"node-{number}")
             running.enter_context(program(line, tmp_path))
 
-        names = ("node-1", "node-2", "node-3")
-
         def answer() -> subprocess.CompletedProcess[str] | None:
             asked = subprocess.run(
-                words(status),
+                words(health),
                 cwd=tmp_path,
                 env=ENVIRONMENT,
                 capture_output=True,
@@ -173,8 +171,8 @@ def test_three_nodes_run_as_their_commands_say(tmp_path: Path) -> None:
                 timeout=PATIENCE_S,
                 check=False,
             )
-            return asked if asked.returncode == 0 and all(name in asked.stdout for name in names) else None
+            return asked if asked.returncode == 0 else None
 
-        answered = wait_for("a cluster", answer, PATIENCE_S)
+        answered = wait_for("a cluster that is well", answer, PATIENCE_S)
         assert answered.stderr == ""
-        assert {name for name in names if name in answered.stdout} == set(names)
+        assert "3 of 3" in answered.stdout
